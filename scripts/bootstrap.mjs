@@ -1,0 +1,56 @@
+/**
+ * Makes a checkout ready to run: installs when node_modules is missing or older than the lockfile, builds when dist is
+ * missing or older than the sources. Built-ins only; nothing to do costs a few milliseconds.
+ */
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const [major, minor] = process.versions.node.split('.').map(Number)
+if (major < 20 || (major === 20 && minor < 19)) {
+  console.error(`stet needs Node 20.19 or later, this is ${process.versions.node}.`)
+  process.exit(1)
+}
+
+function run(what, command, args) {
+  console.error(`${what} …`)
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], shell: process.platform === 'win32' })
+  if (error) throw error
+  if (status !== 0) {
+    console.error(`${what} failed (${command} ${args.join(' ')})`)
+    process.exit(status ?? 1)
+  }
+}
+
+function digest(files) {
+  const hash = createHash('sha256')
+  for (const file of files) hash.update(file).update(readFileSync(join(root, file)))
+  return hash.digest('hex')
+}
+
+/** A stamp says what a step was last done for, so that a half-done one is done again. */
+function unlessStamped(stamp, value, step) {
+  const file = join(root, stamp)
+  if (existsSync(file) && readFileSync(file, 'utf8') === value) return
+  step()
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, value)
+}
+
+function sources(dir) {
+  return readdirSync(join(root, dir), { withFileTypes: true }).flatMap((entry) => {
+    const path = join(dir, entry.name)
+    return entry.isDirectory() ? sources(path) : statSync(join(root, path)).isFile() ? [path] : []
+  })
+}
+
+unlessStamped('node_modules/.stet-installed', digest(['package-lock.json', 'package.json']), () =>
+  run('installing packages', 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']),
+)
+unlessStamped('dist/.stet-built', digest([...sources('src').sort(), 'tsconfig.build.json', 'tsconfig.json']), () => {
+  rmSync(join(root, 'dist'), { recursive: true, force: true })
+  run('building', process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'])
+})

@@ -1,0 +1,277 @@
+/** Starting runs, talking to them and reading them, over a store. What is asked for in one moment goes as one statement. */
+import { isDeepStrictEqual } from 'node:util'
+import type { StandardSchemaV1 as Schema } from '@standard-schema/spec'
+import { Batcher } from '../core/batcher.js'
+import { decode, encode } from '../core/codec.js'
+import { durationMs } from '../core/duration.js'
+import { IdConflictError, InvalidInputError, RunClosedError, RunNotFoundError } from '../core/errors.js'
+import { checkName, newRunId } from '../core/ids.js'
+import type { AnyWorkflow, Attributes, RunDescription, RunFilter, StartOptions } from '../core/types.js'
+import { definition } from '../core/workflow.js'
+import type { Hints } from '../hints/hints.js'
+import type { ExistingRun, MessageAnswer, MessageRequest, RunRow, StartRequest, Store } from '../store/port.js'
+import { RunHandle } from './handle.js'
+import { ResultWaiter } from './results.js'
+
+/** The store that a client talks to, made ready (connected, migrated) when it is first needed. */
+export interface Backend {
+  readonly store: Store
+  readonly hints: Hints
+  startInTransaction(
+    tx: NonNullable<StartOptions['tx']>,
+    requests: readonly StartRequest[],
+  ): Promise<(ExistingRun | null)[]>
+}
+
+export class Client {
+  readonly #ready: () => Promise<Backend>
+  #waiter: ResultWaiter | null = null
+  readonly #starts: Batcher<StartRequest, ExistingRun | null>
+  readonly #posts: Batcher<MessageRequest, MessageAnswer>
+
+  constructor(ready: () => Promise<Backend>) {
+    this.#ready = ready
+    this.#starts = new Batcher(async (requests) => {
+      const { store, hints } = await this.#ready()
+      const found = await store.start(requests)
+      hints.publish([{ kind: 'ready', queues: [...new Set(requests.map(({ queue }) => queue))] }])
+      return found
+    })
+    this.#posts = new Batcher(async (messages) => {
+      const { store, hints } = await this.#ready()
+      const answers = await store.post(messages)
+      const runIds = answers.flatMap(({ runId, closed }) => (runId === null || closed !== null ? [] : [runId]))
+      if (runIds.length > 0) hints.publish([{ kind: 'message', runIds: [...new Set(runIds)] }])
+      return answers
+    })
+  }
+
+  async backend(): Promise<Backend> {
+    return this.#ready()
+  }
+
+  close(error: Error): void {
+    this.#waiter?.close(error)
+  }
+
+  // ── start ──────────────────────────────────────────────────────────────────────────────────────
+
+  async start(workflow: AnyWorkflow | string, input: unknown, options: StartOptions = {}): Promise<RunHandle> {
+    const request = await startRequest(workflow, input, options)
+    for (;;) {
+      const existing =
+        options.tx === undefined
+          ? await this.#starts.add(request)
+          : (await (await this.#ready()).startInTransaction(options.tx, [request]))[0]!
+      if (existing === null) return new RunHandle(this, request.id, request.runId)
+      if (!existing.open) {
+        if (request.ifClosed === 'fail') {
+          throw new IdConflictError(
+            `start: id "${request.id}" was used by run ${existing.runId}, which is ${existing.status}, and ifClosed is 'fail'. Use another id, or another policy.`,
+          )
+        }
+        return this.#existing(request, existing, input)
+      }
+      switch (options.ifOpen ?? 'existing') {
+        case 'fail':
+          throw new IdConflictError(
+            `start: id "${request.id}" is taken by the open run ${existing.runId}, and ifOpen is 'fail'. Use another id, or another policy.`,
+          )
+        case 'terminate':
+          await this.terminate(existing.runId, 'another run was started under its id')
+          // The closed one is out of the way by the caller's own word.
+          ;(request as { ifClosed: string }).ifClosed = 'new'
+          continue
+        default:
+          return this.#existing(request, existing, input)
+      }
+    }
+  }
+
+  #existing(request: StartRequest, existing: ExistingRun, input: unknown): RunHandle {
+    const difference =
+      existing.workflow !== request.workflow
+        ? `a run of workflow "${existing.workflow}", not "${request.workflow}"`
+        : existing.payload !== request.payload && !isDeepStrictEqual(decode(existing.payload), decode(request.payload))
+          ? 'a run with another input'
+          : null
+    void input
+    if (difference === null) return new RunHandle(this, request.id, existing.runId)
+    throw new IdConflictError(
+      `start: id "${request.id}" stands for ${difference} (${existing.runId}, ${existing.status}). Use another id, or ifClosed: 'new' once it is closed.`,
+    )
+  }
+
+  // ── messages ───────────────────────────────────────────────────────────────────────────────────
+
+  async post(message: MessageRequest): Promise<string> {
+    const { runId, closed } = await this.#posts.add(message)
+    if (runId === null) throw new RunNotFoundError(message.run)
+    if (closed !== null) {
+      throw new RunClosedError(`${message.kind}: run ${runId} is ${closed}, so it takes no message.`)
+    }
+    return runId
+  }
+
+  async cancel(run: string, reason: string | undefined): Promise<void> {
+    const { store, hints } = await this.#ready()
+    const row = await this.row(run)
+    // A run that nobody has begun needs no worker to be cancelled.
+    if (row.claim === 0 && (await store.closeUnowned(row.runId, 'cancelBeforeBegin', reason ?? null))) {
+      hints.publish([{ kind: 'closed', runIds: [row.runId] }])
+      return
+    }
+    await this.post({
+      run: row.runId,
+      kind: 'cancel',
+      name: null,
+      payload: encode(reason, 'the reason'),
+      messageId: null,
+    })
+  }
+
+  async terminate(run: string, reason: string | undefined): Promise<void> {
+    const { store, hints } = await this.#ready()
+    const row = await this.row(run)
+    if (row.closedAt !== null) {
+      throw new RunClosedError(`terminate: run ${row.runId} is ${row.status} already.`)
+    }
+    if (await store.closeUnowned(row.runId, 'terminate', reason ?? null)) {
+      hints.publish([{ kind: 'closed', runIds: [row.runId] }])
+      return
+    }
+    await this.post({
+      run: row.runId,
+      kind: 'terminate',
+      name: null,
+      payload: encode(reason, 'the reason'),
+      messageId: null,
+    })
+    await (await this.waiter()).wait(row.runId, null)
+  }
+
+  // ── reading ────────────────────────────────────────────────────────────────────────────────────
+
+  async row(run: string): Promise<RunRow> {
+    const { store } = await this.#ready()
+    const row = await store.find(run)
+    if (row === null) throw new RunNotFoundError(run)
+    return row
+  }
+
+  async list(filter: RunFilter): Promise<{ runs: RunDescription[]; next?: string }> {
+    const { store } = await this.#ready()
+    const { rows, next } = await store.list(filter)
+    return { runs: rows.map(describeRow), ...(next === null ? {} : { next }) }
+  }
+
+  async waiter(): Promise<ResultWaiter> {
+    const { store, hints } = await this.#ready()
+    this.#waiter ??= new ResultWaiter(store, hints)
+    return this.#waiter
+  }
+}
+
+export function describeRow(row: RunRow): RunDescription {
+  return {
+    id: row.id,
+    runId: row.runId,
+    workflow: row.workflow,
+    version: row.version,
+    queue: row.queue,
+    status: row.status,
+    createdAt: new Date(row.createdAt),
+    ...(row.startedAt === null ? {} : { startedAt: new Date(row.startedAt) }),
+    ...(row.closedAt === null ? {} : { closedAt: new Date(row.closedAt) }),
+    attributes: row.attributes ?? {},
+    ...(row.error === null ? {} : { error: row.error }),
+    historyLength: row.historyLength,
+  }
+}
+
+async function startRequest(
+  workflow: AnyWorkflow | string,
+  input: unknown,
+  options: StartOptions,
+): Promise<StartRequest> {
+  const def = typeof workflow === 'string' ? undefined : definition(workflow)
+  const name = typeof workflow === 'string' ? workflow : def?.name
+  if (name === undefined) {
+    throw new InvalidInputError(
+      `start: expected a workflow (what workflow() or dag() returns) or its name, got ${workflow === null ? 'null' : typeof workflow}.`,
+    )
+  }
+  checkName(name, 'start: workflow name')
+  if (options.id !== undefined) checkName(options.id, 'start: id')
+  const what = `start of "${name}"`
+  const { ifOpen = 'existing', ifClosed = 'existing' } = options
+  oneOf(ifOpen, ['existing', 'fail', 'terminate'], `${what}: ifOpen`)
+  oneOf(ifClosed, ['existing', 'new', 'newIfFailed', 'fail'], `${what}: ifClosed`)
+  const priority = options.priority ?? def?.priority ?? 0
+  if (!Number.isInteger(priority) || Math.abs(priority) > 32_000) {
+    throw new InvalidInputError(
+      `${what}: priority: expected a whole number from -32000 to 32000, got ${String(priority)}.`,
+    )
+  }
+  if (options.startAt !== undefined && Number.isNaN(options.startAt?.getTime?.() ?? Number.NaN)) {
+    throw new InvalidInputError(`${what}: startAt: expected a valid Date, got ${String(options.startAt)}.`)
+  }
+  const queue = options.queue ?? def?.queue ?? 'default'
+  checkName(queue, `${what}: queue`)
+  const checked = def?.input === undefined ? input : await validate(def.input, input, `the input of workflow "${name}"`)
+  const runId = newRunId()
+  return {
+    runId,
+    id: options.id ?? runId,
+    workflow: name,
+    version: def?.version ?? null,
+    queue,
+    priority,
+    startAt: options.startAt?.getTime() ?? null,
+    delayMs: options.delay === undefined ? 0 : durationMs(options.delay, `${what}: delay`),
+    timeoutMs:
+      options.timeout === undefined ? (def?.timeoutMs ?? null) : durationMs(options.timeout, `${what}: timeout`),
+    payload: encode(checked, `the input of workflow "${name}"`),
+    facts: null,
+    attributes: checkAttributes(options.attributes, what),
+    ifClosed,
+  }
+}
+
+function oneOf(value: string, allowed: readonly string[], what: string): void {
+  if (!allowed.includes(value)) {
+    throw new InvalidInputError(
+      `${what}: expected one of ${allowed.map((each) => `'${each}'`).join(', ')}, got ${String(value)}.`,
+    )
+  }
+}
+
+function checkAttributes(attributes: Attributes | undefined, what: string): Attributes | null {
+  if (attributes === undefined) return null
+  for (const [key, value] of Object.entries(attributes)) {
+    checkName(key, `${what}: attribute name`)
+    const fits =
+      value === null ||
+      typeof value === 'boolean' ||
+      (typeof value === 'number' && Number.isFinite(value)) ||
+      (value instanceof Date && !Number.isNaN(value.getTime())) ||
+      [value].flat().every((text) => typeof text === 'string' && text.isWellFormed() && !text.includes('\u0000'))
+    if (!fits) {
+      throw new InvalidInputError(
+        `${what}: attribute "${key}": expected text, a number, a boolean, a Date, a list of texts or null, got ${String(value)}.`,
+      )
+    }
+  }
+  return attributes
+}
+
+/** Checks a value against a Standard Schema; returns what the schema makes of it. */
+export async function validate(schema: Schema, value: unknown, what: string): Promise<unknown> {
+  const result = await schema['~standard'].validate(value)
+  if (result.issues === undefined) return result.value
+  const issues = result.issues.slice(0, 10).map((issue) => {
+    const path = (issue.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part)).join('.')
+    return `  ${path === '' ? '$' : `$.${path}`}: ${issue.message}`
+  })
+  throw new InvalidInputError(`${what} does not fit its schema:\n${issues.join('\n')}`, 'invalid_input')
+}

@@ -1,0 +1,143 @@
+import { decode, decodeError } from '../core/codec.js'
+import { RunFailedError, TimeoutFailure } from '../core/errors.js'
+import type { Hints } from '../hints/hints.js'
+import type { RunResult, Store } from '../store/port.js'
+
+interface Waiter {
+  readonly resolve: (result: RunResult) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** How often all waits of the process are asked for together, in case a hint was lost. */
+const pollMs = 2_000
+
+/**
+ * Waits for runs to close: one waiter for the whole process, however many handles wait. Hints make it quick; a single
+ * statement for all of them, now and then, makes it sure.
+ */
+export class ResultWaiter {
+  readonly #store: Store
+  readonly #hints: Hints
+  readonly #waiting = new Map<string, Set<Waiter>>()
+  #subscribed: (() => void) | null = null
+  #timer: NodeJS.Timeout | null = null
+  #toRead = new Set<string>()
+  #reading = false
+  #closed = false
+
+  constructor(store: Store, hints: Hints) {
+    this.#store = store
+    this.#hints = hints
+  }
+
+  /** What came of a run, as soon as it has closed. */
+  wait(runId: string, timeoutMs: number | null): Promise<RunResult> {
+    this.#subscribe()
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = {
+        resolve: (result) => {
+          clearTimeout(timer)
+          resolve(result)
+        },
+        reject: (error) => {
+          clearTimeout(timer)
+          reject(error)
+        },
+      }
+      const waiters = this.#waiting.get(runId) ?? new Set()
+      this.#waiting.set(runId, waiters.add(waiter))
+      const timer =
+        timeoutMs === null
+          ? undefined
+          : setTimeout(() => {
+              this.#forget(runId, waiter)
+              reject(
+                new TimeoutFailure(`run ${runId} did not close within ${timeoutMs} ms; it goes on`, {
+                  operation: 'result',
+                }),
+              )
+            }, timeoutMs)
+      this.#read([runId])
+      this.#arm()
+    })
+  }
+
+  close(error: Error): void {
+    this.#closed = true
+    this.#subscribed?.()
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    for (const waiters of this.#waiting.values()) for (const waiter of waiters) waiter.reject(error)
+    this.#waiting.clear()
+  }
+
+  #subscribe(): void {
+    this.#subscribed ??= this.#hints.subscribe({
+      hint: (hint) => {
+        if (hint.kind === 'closed') this.#read(hint.runIds.filter((runId) => this.#waiting.has(runId)))
+      },
+      connected: () => this.#read([...this.#waiting.keys()]),
+    })
+  }
+
+  #read(runIds: readonly string[]): void {
+    for (const runId of runIds) this.#toRead.add(runId)
+    if (!this.#reading && this.#toRead.size > 0) void this.#readAll()
+  }
+
+  async #readAll(): Promise<void> {
+    this.#reading = true
+    while (this.#toRead.size > 0 && !this.#closed) {
+      // What is asked for in the same moment is read together.
+      await new Promise<void>((resolve) => process.nextTick(resolve))
+      const runIds = [...this.#toRead].slice(0, 1_000)
+      for (const runId of runIds) this.#toRead.delete(runId)
+      try {
+        for (const result of await this.#store.results(runIds)) this.#settle(result)
+      } catch (error) {
+        if (this.#closed) break
+        for (const runId of runIds) {
+          for (const waiter of this.#waiting.get(runId) ?? []) waiter.reject(error)
+          this.#waiting.delete(runId)
+        }
+      }
+    }
+    this.#reading = false
+  }
+
+  #settle(result: RunResult): void {
+    const waiters = this.#waiting.get(result.runId)
+    this.#waiting.delete(result.runId)
+    for (const waiter of waiters ?? []) waiter.resolve(result)
+  }
+
+  #forget(runId: string, waiter: Waiter): void {
+    const waiters = this.#waiting.get(runId)
+    waiters?.delete(waiter)
+    if (waiters?.size === 0) this.#waiting.delete(runId)
+  }
+
+  #arm(): void {
+    if (this.#timer !== null || this.#closed) return
+    this.#timer = setTimeout(() => {
+      this.#timer = null
+      if (this.#waiting.size === 0) return
+      this.#read([...this.#waiting.keys()])
+      this.#arm()
+    }, pollMs)
+    // A process that only waits for a result must not end before it has come, so this timer keeps it alive.
+  }
+}
+
+/** The output of a run that completed. @throws RunFailedError for any other end */
+export function outputOf(result: RunResult): unknown {
+  if (result.status === 'completed') return decode(result.payload)
+  const cause = result.payload === null ? undefined : decodeError(result.payload)
+  throw new RunFailedError(
+    `run ${result.runId} ${result.status === 'failed' ? 'failed' : `was ${result.status}`}${cause === undefined ? '' : `: ${cause.message}`}`,
+    {
+      runId: result.runId,
+      code: result.status === 'failed' ? 'run_failed' : `run_${result.status}`,
+      ...(cause === undefined ? {} : { cause }),
+    },
+  )
+}

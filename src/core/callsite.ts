@@ -1,0 +1,84 @@
+/**
+ * Where in the user's source something was asked for. Called for every operation, so the costly part (formatting a
+ * stack through source maps) is done once per place in the code.
+ */
+import { relative, sep } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const here = fileURLToPath(new URL('../', import.meta.url))
+
+const known = new Map<string, string | undefined>()
+
+/** `path:line` of the innermost frame that is not stet's own, relative to the working directory; undefined if none is. */
+export function callsite(): string | undefined {
+  const raw = rawPosition()
+  if (raw === undefined) return undefined
+  if (known.has(raw)) return known.get(raw)
+  const where = firstUserFrame(fullStack())
+  known.set(raw, where)
+  return where
+}
+
+/** The place as the engine sees it, before source maps: cheap, and the same for the same place. */
+function rawPosition(): string | undefined {
+  const { prepareStackTrace, stackTraceLimit } = Error
+  Error.stackTraceLimit = 8
+  Error.prepareStackTrace = firstForeignPosition
+  const holder: { stack?: string } = {}
+  Error.captureStackTrace(holder, callsite)
+  const position = holder.stack
+  Error.prepareStackTrace = prepareStackTrace as NonNullable<typeof prepareStackTrace>
+  Error.stackTraceLimit = stackTraceLimit
+  return position
+}
+
+function firstForeignPosition(_error: Error, frames: NodeJS.CallSite[]): string | undefined {
+  for (const frame of frames) {
+    const file = frame.getFileName() ?? frame.getScriptNameOrSourceURL?.()
+    if (!file || isOwn(file)) continue
+    return `${file}:${frame.getLineNumber()}:${frame.getColumnNumber()}`
+  }
+  return undefined
+}
+
+function fullStack(): string {
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 30
+  const stack = new Error().stack ?? ''
+  Error.stackTraceLimit = stackTraceLimit
+  return stack
+}
+
+const ownFiles = new Map<string, boolean>()
+
+function isOwn(file: string): boolean {
+  let own = ownFiles.get(file)
+  if (own === undefined) {
+    const path = toPath(file)
+    own = path.startsWith(here) || file.startsWith('node:')
+    ownFiles.set(file, own)
+  }
+  return own
+}
+
+function toPath(file: string): string {
+  const bare = file.replace(/\?.*$/, '')
+  return bare.startsWith('file:') ? fileURLToPath(bare) : bare
+}
+
+/** The first frame of a formatted stack that belongs to the user: not stet, not Node, not a dependency if avoidable. */
+export function firstUserFrame(stack: string): string | undefined {
+  const frames = stack
+    .split('\n')
+    .map((line) => /(?:\(|at (?:async )?)((?:file:\/\/|\/|[A-Za-z]:[\\/])[^()]*?):(\d+):\d+\)?$/.exec(line))
+    .filter((match) => match !== null)
+    .map((match) => ({ path: toPath(match[1]!), line: match[2]! }))
+    .filter(({ path }) => !path.startsWith(here))
+  const frame = frames.find(({ path }) => !path.includes(`${sep}node_modules${sep}`)) ?? frames[0]
+  return frame && `${displayPath(frame.path)}:${frame.line}`
+}
+
+function displayPath(path: string): string {
+  const short = relative(process.cwd(), path)
+  return short === '' || short.startsWith('..') ? path : short
+}

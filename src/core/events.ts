@@ -1,0 +1,172 @@
+/**
+ * The events of a history, in the form in which the engine keeps them: a payload that is still encoded, and a small
+ * set of facts beside it. `HistoryEvent` in `types.ts` is the same for people and programs outside.
+ */
+import { decode, decodeError } from './codec.js'
+import type { HistoryEvent } from './types.js'
+
+export type EventType =
+  | 'RunStarted'
+  | 'RunCompleted'
+  | 'RunFailed'
+  | 'RunCancelled'
+  | 'RunTerminated'
+  | 'RunContinued'
+  | 'StepScheduled'
+  | 'StepCompleted'
+  | 'StepFailed'
+  | 'AttemptFailed'
+  | 'StepSkipped'
+  | 'TimerStarted'
+  | 'TimerFired'
+  | 'TimerCancelled'
+  | 'SignalReceived'
+  | 'UpdateReceived'
+  | 'UpdateCompleted'
+  | 'UpdateRejected'
+  | 'ChildStarted'
+  | 'ChildCompleted'
+  | 'ChildFailed'
+  | 'CancelRequested'
+  | 'PatchMarked'
+  | 'AttributesSet'
+
+/** Facts about an event beside its payload. Short field names: they are stored with every event. */
+export interface EventFacts {
+  /** Causes, as ranges of operation indices: `0`, `1-3,7`. */
+  causes?: string
+  /** `file:line` of the code that asked for the operation. */
+  where?: string
+  /** Which operation of its name it is, from 2; absent means the first. Makes its key in the graph. */
+  nth?: number
+  /** Which try it was, from 1; absent means 1. */
+  attempt?: number
+  /** When the attempt began, ms since the epoch by the database's clock. */
+  began?: number
+  /** When a timer is due, or the next attempt may start: ms since the epoch. */
+  dueAt?: number
+  /** What kind of operation a timer belongs to. */
+  kind?: string
+  /** Why: of a cancel, a termination, a skip. */
+  reason?: string
+  /** RunStarted: what the run was started with, beside its input. */
+  seed?: string
+  scheduledFor?: number
+  parent?: { id: string; runId: string }
+  /** RunCancelled: the function was never called. */
+  neverBegan?: boolean
+}
+
+/** One recorded event. `at` is the database's time in ms since the epoch. */
+export interface RecordedEvent {
+  readonly seq: number
+  readonly type: EventType
+  /** Index of the operation it belongs to, from 1; 0 is the start of the run; null: none. */
+  readonly op: number | null
+  readonly name: string | null
+  readonly payload: string | null
+  readonly facts: EventFacts | null
+  readonly at: number
+}
+
+/** An event that is not recorded yet: the store gives it its place and its time. */
+export type EventDraft = Omit<RecordedEvent, 'seq' | 'at'>
+
+const terminalTypes: ReadonlySet<EventType> = new Set([
+  'RunCompleted',
+  'RunFailed',
+  'RunCancelled',
+  'RunTerminated',
+  'RunContinued',
+] as const)
+
+/** True for the event that closes a run. */
+export function isTerminal(type: EventType): boolean {
+  return terminalTypes.has(type)
+}
+
+/** The field of `HistoryEvent.data` that holds an event's payload. */
+const payloadField: Partial<Record<EventType, string>> = {
+  RunStarted: 'input',
+  RunContinued: 'input',
+  RunCompleted: 'output',
+  StepCompleted: 'output',
+  ChildCompleted: 'output',
+  UpdateCompleted: 'output',
+  RunFailed: 'error',
+  RunCancelled: 'error',
+  RunTerminated: 'error',
+  StepFailed: 'error',
+  AttemptFailed: 'error',
+  ChildFailed: 'error',
+  UpdateRejected: 'error',
+  SignalReceived: 'message',
+  UpdateReceived: 'argument',
+  AttributesSet: 'attributes',
+}
+
+const errorFields = new Set(['error'])
+
+/** The public form of an event: payload decoded, facts beside it. */
+export function toHistoryEvent(event: RecordedEvent): HistoryEvent {
+  const field = payloadField[event.type]
+  const data: Record<string, unknown> = {}
+  if (field !== undefined && event.payload !== null) {
+    data[field] = errorFields.has(field) ? decodeError(event.payload) : decode(event.payload)
+  } else if (field !== undefined) {
+    data[field] = undefined
+  }
+  return withData(event, data)
+}
+
+/** The form of `stet export`: JSON only, and nothing lost. Read back by `fromExport`. */
+export function toExport(event: RecordedEvent): HistoryEvent {
+  const field = payloadField[event.type]
+  const data: Record<string, unknown> = {}
+  if (event.payload !== null) {
+    // Plain payloads are JSON text and are shown as what they are; tagged ones keep their text.
+    if (field === undefined || event.payload.startsWith('~')) data.encoded = event.payload
+    else data[field] = JSON.parse(event.payload)
+  }
+  return withData(event, data)
+}
+
+function withData(event: RecordedEvent, data: Record<string, unknown>): HistoryEvent {
+  const { causes, began, dueAt, scheduledFor, ...facts } = event.facts ?? {}
+  Object.assign(data, facts)
+  if (causes !== undefined) data.causes = causes
+  if (began !== undefined) data.began = new Date(began).toISOString()
+  if (dueAt !== undefined) data.dueAt = new Date(dueAt).toISOString()
+  if (scheduledFor !== undefined) data.scheduledFor = new Date(scheduledFor).toISOString()
+  return {
+    seq: event.seq,
+    type: event.type,
+    ...(event.op === null ? {} : { op: event.op }),
+    ...(event.name === null ? {} : { name: event.name }),
+    at: new Date(event.at).toISOString(),
+    ...(Object.keys(data).length === 0 ? {} : { data }),
+  }
+}
+
+/** Reads one event of an exported history. Tolerant of fields that are not known. */
+export function fromExport(event: HistoryEvent): RecordedEvent {
+  const type = event.type as EventType
+  const field = payloadField[type]
+  const { encoded, began, dueAt, scheduledFor, ...rest } = (event.data ?? {}) as Record<string, any>
+  let payload: string | null = encoded ?? null
+  if (payload === null && field !== undefined && field in rest) payload = JSON.stringify(rest[field])
+  if (field !== undefined) delete rest[field]
+  const facts: EventFacts = { ...rest }
+  if (began !== undefined) facts.began = Date.parse(began)
+  if (dueAt !== undefined) facts.dueAt = Date.parse(dueAt)
+  if (scheduledFor !== undefined) facts.scheduledFor = Date.parse(scheduledFor)
+  return {
+    seq: event.seq,
+    type,
+    op: event.op ?? null,
+    name: event.name ?? null,
+    payload,
+    facts: Object.keys(facts).length === 0 ? null : facts,
+    at: event.at instanceof Date ? event.at.getTime() : Date.parse(event.at),
+  }
+}

@@ -1,0 +1,111 @@
+import { operationOf } from './causes.js'
+import type { EventFacts } from './events.js'
+import type { Frontier } from './frontier.js'
+import type { ResolvedStep } from './step.js'
+
+/** What an operation asks for. The runner performs it; the core only waits for its events. */
+export type OperationRequest =
+  | { readonly kind: 'step'; readonly step: ResolvedStep }
+  | { readonly kind: 'timer'; readonly dueAt: number; readonly callback?: () => void }
+  | { readonly kind: 'signal'; readonly dueAt: number | null; readonly fallback?: { readonly value: unknown } }
+  /** A task that will not run: nothing is performed, `StepSkipped` with the reason is recorded, which settles it. */
+  | { readonly kind: 'skip'; readonly reason: string }
+
+export type OperationKind = OperationRequest['kind']
+
+/** Something that the function asked for, and waits for until an event settles it. */
+export class Operation {
+  /** Its place in the order of asking, from 1. */
+  readonly index: number
+  readonly name: string
+  /** Which one of its name it is, from 1. */
+  readonly nth: number
+  readonly request: OperationRequest
+  readonly causes: Frontier
+  /** `file:line` of the code that asked. */
+  readonly where: string | undefined
+  /** When it was asked for, ms since the epoch by the database's clock. */
+  readonly askedAt: number
+  readonly promise: Promise<any>
+  settled = false
+  /** Attempts of a step that have failed. */
+  failedAttempts = 0
+  /** When the next attempt of a step may begin; null: at once. */
+  nextAttemptAt: number | null = null
+  /** Its `StepScheduled` or `TimerStarted` is in the history. */
+  announced = false
+  /** What the last failed attempt threw, encoded. */
+  lastError: string | null = null
+  #resolve!: (value: unknown) => void
+  #reject!: (reason: unknown) => void
+  #awaited = false
+  readonly #onFirstAwait: () => void
+
+  constructor(
+    index: number,
+    name: string,
+    request: OperationRequest,
+    origin: { nth: number; causes: Frontier; where: string | undefined; askedAt: number },
+    onFirstAwait: () => void,
+  ) {
+    this.index = index
+    this.name = name
+    this.request = request
+    this.nth = origin.nth
+    this.causes = origin.causes
+    this.where = origin.where
+    this.askedAt = origin.askedAt
+    this.#onFirstAwait = onFirstAwait
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+    // A failure that nobody looks at is not an error of the process: it is in the history.
+    this.promise.catch(ignore)
+    ;(this.promise as any)[operationOf] = this
+  }
+
+  /** Set by the promise hooks when some code goes to wait for this operation. */
+  set awaited(_: true) {
+    if (this.#awaited || this.settled) return
+    this.#awaited = true
+    this.#onFirstAwait()
+  }
+  get awaited(): boolean {
+    return this.#awaited
+  }
+
+  get kind(): OperationKind {
+    return this.request.kind
+  }
+
+  /** What every event of it says of its place in the run. */
+  get facts(): EventFacts {
+    return {
+      causes: this.causes.text,
+      ...(this.where === undefined ? {} : { where: this.where }),
+      ...(this.nth === 1 ? {} : { nth: this.nth }),
+    }
+  }
+
+  resolve(value: unknown): void {
+    this.settled = true
+    this.#resolve(value)
+  }
+
+  reject(reason: unknown): void {
+    this.settled = true
+    this.#reject(reason)
+  }
+
+  /** For people: `step "charge"`, `wait for signal "approved"`, `timer "sleep"`. */
+  describe(): string {
+    return describeOperation(this.kind, this.name)
+  }
+}
+
+export function describeOperation(kind: OperationKind, name: string | null): string {
+  return kind === 'signal' ? `wait for signal "${name}"` : `${kind} "${name}"`
+}
+
+function ignore(): void {}

@@ -1,0 +1,31 @@
+/**
+ * What every copy of this package in the process shares. A user's file is loaded with its own copy of the package
+ * (module loaders do that), so a workflow made by one copy is run by another: nothing that both must see may live in
+ * a module variable.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { Ctx, StepContext } from './types.js'
+
+/** The run that is inside its turn, as other copies of the package see it. */
+export interface RunInTurn {
+  readonly ctx: Ctx
+}
+
+interface Shared {
+  /** The run whose turn is executing, or null. Set and cleared by `turn.ts` alone. */
+  current: RunInTurn | null
+  /** What a step's body, and everything that it calls, belongs to. */
+  readonly step: AsyncLocalStorage<StepInProgress>
+}
+
+export interface StepInProgress {
+  readonly name: string
+  readonly runId: string
+  readonly context: StepContext
+}
+
+const key = Symbol.for('stet')
+
+export const shared: Shared = ((globalThis as any)[key] ??= {})
+shared.current ??= null
+;(shared as { step: unknown }).step ??= new AsyncLocalStorage<StepInProgress>()

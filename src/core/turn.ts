@@ -1,0 +1,43 @@
+/**
+ * Turns: the only moments at which the code of a workflow executes.
+ *
+ * T1. A turn is exclusive in the process: between `apply` and `close` nothing runs but nextTicks and microtasks.
+ *     Two immediates that are registered together have nothing between them (closing by one immediate after the
+ *     microtasks, or by a timer, lets callbacks of others in).
+ * T2. Turns of one run come in the order in which they were asked for, because immediates do.
+ */
+import { setImmediate as immediate } from 'node:timers'
+import { enterTurn, leaveTurn } from './causes.js'
+import type { Frontier } from './frontier.js'
+import { type RunInTurn, shared } from './state.js'
+
+export interface Turn {
+  readonly run: RunInTurn
+  /** What the continuations of this turn have seen to begin with. */
+  frontier(): Frontier
+  /** Applies the event; the microtasks drain after it. */
+  apply(): void
+  /** The turn is over: commands are there to be taken. */
+  close(): void
+}
+
+// The unpatched function, also when this module is loaded after the patches.
+const soon = immediate
+
+/** Queues a turn. Never throws; `apply` must not throw. */
+export function enqueueTurn(turn: Turn): void {
+  soon(begin, turn)
+  soon(end, turn)
+}
+
+function begin(turn: Turn): void {
+  shared.current = turn.run
+  enterTurn(turn.frontier())
+  turn.apply()
+}
+
+function end(turn: Turn): void {
+  shared.current = null
+  leaveTurn()
+  turn.close()
+}

@@ -1,0 +1,224 @@
+/** The composition root: the one place that names the concrete store, hints, client and worker. */
+import { Client } from './client/client.js'
+import { RunHandle } from './client/handle.js'
+import { InvalidInputError, NoDatabaseError, StetError } from './core/errors.js'
+import { checkName } from './core/ids.js'
+import type * as types from './core/types.js'
+import { Hints } from './hints/hints.js'
+import { readSettings } from './settings.js'
+import { startEmbedded } from './store/embedded/index.js'
+import { startInTransaction } from './store/postgres/starts.js'
+import { createPostgresStore, type PostgresStore } from './store/postgres/store.js'
+import { WorkerLoop, type WorkerSettings } from './worker/worker.js'
+
+export interface StetSettings extends types.StetOptions {
+  /** Connections for statements (default 4; `STET_POOL_SIZE`). With 1, everything shares one. */
+  readonly poolSize?: number
+}
+
+interface Open {
+  readonly store: PostgresStore
+  readonly hints: Hints
+  startInTransaction: typeof startInTransaction
+}
+
+/**
+ * The way in: starts runs, talks to them, runs workers. Connects when it is first used. Without a `url` it takes
+ * `STET_DATABASE_URL`, `DATABASE_URL`, the `PG*` variables, else the embedded Postgres of the project.
+ *
+ * @throws NoDatabaseError (from the first call that needs a database) when there is none to be had
+ * @example
+ * await using stet = new Stet()
+ * const run = await stet.start(order, input, { id: 'order-42' })
+ * console.log(await run.result())
+ */
+export class Stet implements AsyncDisposable {
+  readonly #options: StetSettings
+  readonly #log: types.Log
+  readonly #client: Client
+  readonly #workers = new Set<WorkerLoop>()
+  #opening: Promise<Open> | null = null
+  #closed = false
+
+  constructor(options: StetSettings = {}) {
+    if (options === null || typeof options !== 'object') {
+      throw new InvalidInputError(`new Stet: expected options, got ${String(options)}.`)
+    }
+    if (options.schema !== undefined || options.codec !== undefined) {
+      throw new StetError(
+        'not_available',
+        'new Stet: the options schema and codec are not part of this release of stet.',
+      )
+    }
+    this.#options = options
+    this.#log = options.log ?? silentBelowWarning
+    const { production } = readSettings()
+    if (production && readSettings(options.url).database === null && options.embedded !== true) {
+      throw new NoDatabaseError(
+        'no database: NODE_ENV is production and no URL is given. Set STET_DATABASE_URL or DATABASE_URL, or pass { embedded: true } to use the embedded Postgres on purpose.',
+      )
+    }
+    this.#client = new Client(() => this.#ready())
+  }
+
+  /** Starts a run. The same id, workflow and input gives the first run. Acknowledged means committed. */
+  start<I, O>(workflow: types.Workflow<I, O>, ...args: types.WithInput<I, types.StartOptions>): Promise<types.Handle<O>>
+  start<W extends types.AnyWorkflow>(
+    workflow: string,
+    input: types.InputOf<W>,
+    options?: types.StartOptions,
+  ): Promise<types.Handle<types.OutputOf<W>>>
+  start(
+    workflow: types.AnyWorkflow | string,
+    input?: unknown,
+    options?: types.StartOptions,
+  ): Promise<types.Handle<any>> {
+    return this.#client.start(workflow, input, options)
+  }
+
+  /** Starts a run and waits for its result. */
+  async execute<I, O>(workflow: types.Workflow<I, O>, ...args: types.WithInput<I, types.StartOptions>): Promise<O> {
+    const [input, options] = args as [unknown, types.StartOptions | undefined]
+    return (await this.#client.start(workflow, input, options)).result()
+  }
+
+  signalWithStart<I, O, T>(
+    _workflow: types.Workflow<I, O>,
+    _input: I,
+    _signal: types.Signal<T>,
+    _message: T,
+    _options: types.StartOptions & { id: string },
+  ): Promise<types.Handle<O>> {
+    return Promise.reject(new StetError('not_available', 'signalWithStart is not part of this release of stet.'))
+  }
+
+  updateWithStart<I, O, A, R>(
+    _workflow: types.Workflow<I, O>,
+    _input: I,
+    _update: types.Update<A, R>,
+    _argument: A,
+    _options: types.StartOptions & { id: string },
+  ): Promise<{ run: types.Handle<O>; result: R }> {
+    return Promise.reject(new StetError('not_available', 'updateWithStart is not part of this release of stet.'))
+  }
+
+  /** A handle by id (its latest run) or run id. Makes no call: a run that is not there shows at the first use. */
+  run<W extends types.AnyWorkflow = types.Workflow<any, unknown>>(idOrRunId: string): types.Handle<types.OutputOf<W>> {
+    checkName(idOrRunId, 'run: id')
+    return new RunHandle(this.#client, idOrRunId, '')
+  }
+
+  /** Runs, newest first, a page at a time: give `next` back as `after`. */
+  list(filter: types.RunFilter = {}): Promise<{ runs: types.RunDescription[]; next?: string }> {
+    return this.#client.list(filter)
+  }
+
+  /** A worker for these workflows, in this process. Call `start()` on it. */
+  worker(options: WorkerSettings): types.Worker {
+    // Wrong options are told here, not when the worker starts.
+    const lazy = new LazyWorker(async () => {
+      const { store, hints } = await this.#ready()
+      const loop = new WorkerLoop(store, hints, this.#log, options)
+      this.#workers.add(loop)
+      return loop
+    })
+    return lazy
+  }
+
+  get schedules(): types.Schedules {
+    throw new StetError('not_available', 'schedules are not part of this release of stet.')
+  }
+
+  /** Brings the database to this release's schema. Every process does that by itself when it first connects. */
+  async migrate(): Promise<void> {
+    await (await this.#ready()).store.migrate()
+  }
+
+  /** Stops the workers that this object made and closes its connections. Safe to call again. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    await Promise.all([...this.#workers].map((worker) => worker.stop()))
+    this.#client.close(new StetError('closed', 'this Stet was closed'))
+    const open = await this.#opening?.catch(() => null)
+    await open?.hints.close()
+    await open?.store.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  /** The store behind, for the tools of this package. */
+  async internals(): Promise<{ store: PostgresStore; hints: Hints }> {
+    return this.#ready()
+  }
+
+  async #ready(): Promise<Open> {
+    if (this.#closed) throw new StetError('closed', 'this Stet was closed. Make a new one.')
+    this.#opening ??= this.#open().catch((error) => {
+      this.#opening = null
+      throw error
+    })
+    return this.#opening
+  }
+
+  async #open(): Promise<Open> {
+    const settings = readSettings(this.#options.url)
+    const useEmbedded = this.#options.embedded === true || settings.database === null
+    const url = useEmbedded ? (await startEmbedded(settings.embedded)).url : settings.database!.url
+    const poolSize = this.#options.poolSize ?? settings.poolSize
+    if (poolSize !== undefined && !(Number.isInteger(poolSize) && poolSize >= 1)) {
+      throw new InvalidInputError(`poolSize: expected a whole number from 1, got ${String(poolSize)}.`)
+    }
+    const store = createPostgresStore({
+      url,
+      ...(poolSize === undefined ? {} : { poolSize }),
+      onWarning: (message) => this.#log.warn(message),
+    })
+    try {
+      await store.migrate()
+    } catch (error) {
+      await store.close()
+      throw error
+    }
+    return { store, hints: new Hints(store), startInTransaction }
+  }
+}
+
+/** A worker whose connection is made when it starts. */
+class LazyWorker implements types.Worker {
+  readonly #make: () => Promise<WorkerLoop>
+  #loop: Promise<WorkerLoop> | null = null
+  #stopped = false
+
+  constructor(make: () => Promise<WorkerLoop>) {
+    this.#make = make
+  }
+
+  async start(): Promise<void> {
+    if (this.#stopped) throw new InvalidInputError('worker.start: the worker was stopped. Make a new one.')
+    this.#loop ??= this.#make()
+    await (await this.#loop).start()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await (await this.#loop?.catch(() => null))?.stop()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+}
+
+const silentBelowWarning: types.Log = {
+  debug() {},
+  info() {},
+  warn: (message, fields) => process.emitWarning(describeLog(message, fields), { type: 'stet' }),
+  error: (message, fields) => process.emitWarning(describeLog(message, fields), { type: 'stet' }),
+}
+
+function describeLog(message: string, fields: object | undefined): string {
+  return fields === undefined ? message : `${message} ${JSON.stringify(fields)}`
+}

@@ -1,0 +1,150 @@
+import type { RecordedEvent } from '../../core/events.js'
+import type { ClaimedRun, LoadedRun, WorkerLanes } from '../port.js'
+import { intArray, textArray } from './arrays.js'
+import type { Db } from './db.js'
+import { readMessages } from './messages.js'
+
+/** From this many crashes in a row without progress on, a run is claimed alone, so that the next crash tells on it. */
+export const suspectAfter = 2
+
+/**
+ * Takes runs that are ready, highest priority first, then oldest. One range of `runs_ready` per lane, so runs that
+ * this worker has no code for cost nothing. The claim itself need not be on disk before the worker begins: if it is
+ * lost in a crash of the server, the worker's first append is refused. A run that was never claimed has a history of
+ * one event, which comes along.
+ */
+const claim = `
+WITH w AS MATERIALIZED (
+  SELECT date_trunc('milliseconds', stet_store.clock()) AS at, set_config('synchronous_commit', 'off', true)
+    FROM stet_store.workers WHERE id = $1 FOR KEY SHARE),
+c AS MATERIALIZED (
+  SELECT x.run_id, x.claim, lane.version FROM unnest($2::text[], $3::text[], $4::int[], $5::int[]) AS lane(queue, workflow, version, code),
+         LATERAL (
+           SELECT r.run_id, r.claim, r.priority, r.due, lane.code
+             FROM stet_store.runs r
+            WHERE r.status = 'pending' AND r.queue = lane.queue AND r.workflow = lane.workflow AND r.version = lane.version
+              AND r.due <= (SELECT at FROM w) AND (r.crashes >= $7) = $8
+            ORDER BY r.priority DESC, r.due LIMIT $6 FOR UPDATE SKIP LOCKED) x
+   ORDER BY x.priority DESC, x.due LIMIT $6),
+u AS (
+  UPDATE stet_store.runs r
+     SET status = 'running', owner = $1, claim = r.claim + 1, started_at = coalesce(r.started_at, w.at), waits = NULL, problem = NULL,
+         version = CASE WHEN r.version = 0 THEN (SELECT max(l.code) FROM unnest($3::text[], $5::int[]) l(workflow, code) WHERE l.workflow = r.workflow) ELSE r.version END
+    FROM c, w WHERE r.run_id = c.run_id
+  RETURNING r.run_id, r.id, r.workflow, r.version, r.queue, r.claim, r.msgs, r.crashes, r.deadline, r.priority, r.due)
+SELECT u.*, (extract(epoch FROM u.deadline) * 1000)::float8 AS deadline_ms, h.payload, h.facts, (extract(epoch FROM h.at) * 1000)::float8 AS at
+  FROM u LEFT JOIN stet_store.history h ON h.run_id = u.run_id AND h.seq = 1 AND u.claim = 1
+ ORDER BY u.priority DESC, u.due`
+
+/** None when the worker may not write any more: its next append or beat tells. */
+export async function claimRuns(
+  db: Db,
+  workerId: string,
+  lanes: WorkerLanes,
+  limit: number,
+  suspects: boolean,
+): Promise<ClaimedRun[]> {
+  const rows: { queue: string; workflow: string; version: number; code: number }[] = []
+  for (const queue of lanes.queues) {
+    for (const { name, version } of lanes.workflows) {
+      rows.push({ queue, workflow: name, version, code: version })
+      // Runs whose version is still open go to whoever comes first, under the highest version that it has.
+      if (!rows.some((row) => row.queue === queue && row.workflow === name && row.version === 0)) {
+        rows.push({ queue, workflow: name, version: 0, code: version })
+      }
+    }
+  }
+  const result = await db.query({
+    name: 'stet_claim',
+    text: claim,
+    values: [
+      workerId,
+      textArray(rows.map((row) => row.queue)),
+      textArray(rows.map((row) => row.workflow)),
+      intArray(rows.map((row) => row.version)),
+      intArray(rows.map((row) => row.code)),
+      limit,
+      suspectAfter,
+      suspects,
+    ],
+  })
+  return result.rows.map((row) => ({
+    runId: row.run_id,
+    id: row.id,
+    workflow: row.workflow,
+    version: row.version,
+    queue: row.queue,
+    claim: row.claim,
+    msgs: row.msgs,
+    crashes: row.crashes,
+    deadline: row.deadline_ms,
+    started:
+      row.claim === 1 && row.at !== null ? toEvent({ ...row, seq: 1, type: 'RunStarted', op: 0, name: null }) : null,
+  }))
+}
+
+const readHistory = `
+SELECT run_id, seq, type, op, name, payload, facts, (extract(epoch FROM at) * 1000)::float8 AS at
+  FROM stet_store.history WHERE run_id = ANY($1::text[]) ORDER BY run_id, seq`
+
+function toEvent(row: any): RecordedEvent {
+  return {
+    seq: row.seq,
+    type: row.type,
+    op: row.op,
+    name: row.name,
+    payload: row.payload,
+    facts: row.facts === null ? null : JSON.parse(row.facts),
+    at: row.at,
+  }
+}
+
+export async function readHistories(db: Db, runIds: readonly string[]): Promise<Map<string, RecordedEvent[]>> {
+  const { rows } = await db.query({ name: 'stet_history', text: readHistory, values: [textArray(runIds)] })
+  const found = new Map<string, RecordedEvent[]>()
+  for (const row of rows) {
+    const events = found.get(row.run_id)
+    if (events === undefined) found.set(row.run_id, [toEvent(row)])
+    else events.push(toEvent(row))
+  }
+  return found
+}
+
+/** All that a worker needs to go on with runs that it has claimed. A statement of its own, after the claim's commit. */
+export async function loadRuns(db: Db, runIds: readonly string[]): Promise<Map<string, LoadedRun>> {
+  const [histories, inboxes, checkpoints] = await Promise.all([
+    readHistories(db, runIds),
+    readMessages(db, runIds),
+    db.query({
+      name: 'stet_checkpoints',
+      text: 'SELECT run_id, op, payload FROM stet_store.checkpoints WHERE run_id = ANY($1::text[])',
+      values: [textArray(runIds)],
+    }),
+  ])
+  return new Map(
+    runIds.map((runId) => [
+      runId,
+      {
+        events: histories.get(runId) ?? [],
+        inbox: inboxes.get(runId)?.messages ?? [],
+        checkpoints: new Map(
+          checkpoints.rows.filter((row) => row.run_id === runId).map((row) => [row.op, row.payload]),
+        ),
+      },
+    ]),
+  )
+}
+
+/** Gives waiting runs that are due back to be claimed, a thousand at a time. */
+export async function wakeDue(db: Db): Promise<number> {
+  const { rowCount } = await db.query({
+    name: 'stet_wake',
+    text: `
+      WITH d AS MATERIALIZED (
+        SELECT run_id FROM stet_store.runs WHERE status = 'waiting' AND due <= (SELECT stet_store.clock())
+         ORDER BY due LIMIT 1000 FOR UPDATE SKIP LOCKED)
+      UPDATE stet_store.runs r SET status = 'pending' FROM d WHERE r.run_id = d.run_id`,
+    values: [],
+  })
+  return rowCount ?? 0
+}

@@ -1,0 +1,260 @@
+/**
+ * Connections to Postgres.
+ *
+ * A *lane* is one connection that one kind of statement has for itself, so that a flush never waits behind a long
+ * read. With a pool of size 1 all lanes are the same connection; nothing may hold one while it waits for another.
+ */
+import pg from 'pg'
+import { NoDatabaseError } from '../../core/errors.js'
+
+export interface DbOptions {
+  readonly url: string
+  /** Connections for statements, beside the ones that listen and beat. At least 1; default 4. */
+  readonly poolSize?: number
+  readonly onWarning?: (message: string) => void
+}
+
+export interface Query {
+  readonly name?: string
+  readonly text: string
+  readonly values?: readonly unknown[]
+}
+
+export interface Rows<Row = any> {
+  readonly rows: Row[]
+  readonly rowCount: number | null
+}
+
+/** Below the lease (10 s): a statement of a worker that hangs is over before others take the worker for dead. */
+const statementTimeoutMs = 8_000
+
+const connectTimeoutMs = 5_000
+
+function clientConfig(url: string): pg.ClientConfig {
+  return {
+    connectionString: url,
+    application_name: 'stet',
+    connectionTimeoutMillis: connectTimeoutMs,
+    statement_timeout: statementTimeoutMs,
+    idle_in_transaction_session_timeout: statementTimeoutMs,
+    // A socket that neither answers nor closes (half-open): the statement's own limit has passed long before.
+    query_timeout: statementTimeoutMs + 2_000,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+  }
+}
+
+/** A connection that mends itself: a broken one is replaced by the next query. */
+export class Lane {
+  readonly #url: string
+  readonly #onConnect: ((client: pg.Client) => Promise<unknown>) | undefined
+  readonly #onLost: (() => void) | undefined
+  #client: pg.Client | null = null
+  #connecting: Promise<pg.Client> | null = null
+  #closed = false
+
+  constructor(url: string, hooks: { onConnect?: (client: pg.Client) => Promise<unknown>; onLost?: () => void } = {}) {
+    this.#url = url
+    this.#onConnect = hooks.onConnect
+    this.#onLost = hooks.onLost
+  }
+
+  query<Row = any>(query: Query): Promise<Rows<Row>> {
+    // The common case takes no detour over another promise: every hop shows in the latency of a step.
+    return this.#client !== null ? this.#client.query<any>(query as pg.QueryConfig) : this.#connectAndQuery(query)
+  }
+
+  async connect(): Promise<pg.Client> {
+    if (this.#client !== null) return this.#client
+    if (this.#closed) throw new Error('the connection is closed')
+    this.#connecting ??= this.#open().finally(() => {
+      this.#connecting = null
+    })
+    return this.#connecting
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    const client = this.#client ?? (await this.#connecting?.catch(() => null)) ?? null
+    this.#client = null
+    await client?.end().catch(() => {})
+  }
+
+  async #connectAndQuery(query: Query): Promise<Rows<any>> {
+    const client = await this.connect()
+    return client.query<any>(query as pg.QueryConfig)
+  }
+
+  async #open(): Promise<pg.Client> {
+    const client = new pg.Client(clientConfig(this.#url))
+    const lost = () => {
+      if (this.#client !== client) return
+      this.#client = null
+      this.#onLost?.()
+    }
+    // Without these two listeners a broken idle connection would end the process.
+    client.on('error', lost)
+    client.on('end', lost)
+    try {
+      await client.connect()
+      await this.#onConnect?.(client)
+    } catch (error) {
+      client.end().catch(() => {})
+      throw error
+    }
+    if (this.#closed) {
+      await client.end().catch(() => {})
+      throw new Error('the connection is closed')
+    }
+    this.#client = client
+    return client
+  }
+}
+
+export class Db {
+  readonly url: string
+  /** Appends of events. */
+  readonly events: Lane
+  /** Changes of run rows. */
+  readonly rows: Lane
+  readonly #pool: pg.Pool | null
+  readonly #only: Lane | null
+  readonly #lanes: Lane[]
+  readonly #onWarning: (message: string) => void
+  #closing = false
+  #wakeRetries = new Set<() => void>()
+
+  constructor(options: DbOptions) {
+    const size = options.poolSize ?? 4
+    this.url = options.url
+    this.#onWarning = options.onWarning ?? (() => {})
+    if (size < 3) {
+      this.#only = new Lane(options.url)
+      this.events = this.#only
+      this.rows = this.#only
+      this.#pool = null
+      this.#lanes = [this.#only]
+    } else {
+      this.#only = null
+      this.events = new Lane(options.url)
+      this.rows = new Lane(options.url)
+      this.#lanes = [this.events, this.rows]
+      this.#pool = new pg.Pool({ ...clientConfig(options.url), max: size - 2, idleTimeoutMillis: 60_000 })
+      this.#pool.on('error', () => {})
+      this.#pool.on('connect', (client) => client.on('error', () => {}))
+    }
+  }
+
+  get closing(): boolean {
+    return this.#closing
+  }
+
+  /** A statement that belongs to no lane. */
+  query<Row = any>(query: Query): Promise<Rows<Row>> {
+    return this.#only !== null
+      ? this.#only.query(query)
+      : (this.#pool!.query<any>(query as pg.QueryConfig) as Promise<Rows<Row>>)
+  }
+
+  /** Runs `body` in a transaction of its own. */
+  async transaction<T>(body: (query: (query: Query) => Promise<Rows>) => Promise<T>): Promise<T> {
+    const client = this.#only === null ? await this.#pool!.connect() : null
+    const run = (query: Query): Promise<Rows> =>
+      client === null ? this.#only!.query(query) : client.query<any>(query as pg.QueryConfig)
+    let broken = false
+    try {
+      await run({ text: 'BEGIN' })
+      const result = await body(run)
+      await run({ text: 'COMMIT' })
+      return result
+    } catch (error) {
+      await run({ text: 'ROLLBACK' }).catch(() => {
+        broken = true
+      })
+      throw error
+    } finally {
+      client?.release(broken)
+    }
+  }
+
+  /** An extra connection, for listening; closed with the rest. */
+  lane(hooks: ConstructorParameters<typeof Lane>[1]): Lane {
+    const lane = new Lane(this.url, hooks)
+    this.#lanes.push(lane)
+    return lane
+  }
+
+  /**
+   * Tries again, with growing pauses, for as long as the trouble is the database's or the network's. What `attempt`
+   * does must be harmless to do twice: a commit may have happened although it was reported as failed.
+   */
+  async retrying<T>(what: string, attempt: () => Promise<T>, options: { giveUpAfterMs?: number } = {}): Promise<T> {
+    const giveUpAt = performance.now() + (options.giveUpAfterMs ?? Number.POSITIVE_INFINITY)
+    for (let pause = 20, tries = 1; ; tries++, pause = Math.min(pause * 2, 1_000)) {
+      try {
+        return await attempt()
+      } catch (error) {
+        if (this.#closing || !isTransient(error)) throw error
+        if (performance.now() + pause > giveUpAt) {
+          throw new NoDatabaseError(
+            `${what}: the database did not answer (${(error as Error).message}). Is it running, and is the URL right?`,
+            { cause: error },
+          )
+        }
+        if (tries === 3)
+          this.#onWarning(`${what}: ${(error as Error).message}; trying again until the database is back`)
+      }
+      await this.#pause(pause * (0.75 + Math.random() / 2))
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true
+    for (const wake of this.#wakeRetries) wake()
+    await Promise.all([...this.#lanes.map((lane) => lane.close()), this.#pool?.end()])
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = () => {
+        clearTimeout(timer)
+        this.#wakeRetries.delete(wake)
+        resolve()
+      }
+      const timer = setTimeout(wake, ms)
+      this.#wakeRetries.add(wake)
+    })
+  }
+}
+
+/** SQLSTATE classes and codes that say nothing about the statement: another try may succeed. */
+const transientCodes = new Set([
+  '40001',
+  '40P01', // serialization failure, deadlock
+  '57P01',
+  '57P02',
+  '57P03',
+  '57014', // shutdown, crash, starting up, statement timeout
+  '53300',
+  '53100',
+  '53200', // too many connections, disk full, out of memory
+  '25006', // read-only: a former primary
+  '55P03',
+  '25P03', // lock timeout, idle in transaction
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOENT',
+])
+
+export function isTransient(error: unknown): boolean {
+  const { code, message = '' } = (error ?? {}) as { code?: string; message?: string }
+  if (code !== undefined) return transientCodes.has(code) || code.startsWith('08')
+  // What pg says of its own accord has no code.
+  return /connection|timeout|terminated|not queryable|closed/i.test(message)
+}

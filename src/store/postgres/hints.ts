@@ -1,0 +1,83 @@
+/** Hints by NOTIFY: sent after the commit that they speak of, never inside it, where they would make commits queue. */
+import type { Hint } from '../../core/hint.js'
+import type { Db, Lane } from './db.js'
+
+const channel = 'stet'
+const letters = { ready: 'r', message: 'm', closed: 'c', workers: 'w' } as const
+/** NOTIFY refuses payloads of 8,000 bytes. */
+const maxBytes = 7_900
+
+function encodeHints(hints: readonly Hint[]): string[] {
+  const payloads: string[] = []
+  for (const letter of Object.values(letters)) {
+    const words = new Set(hints.flatMap((hint) => (letters[hint.kind] === letter ? wordsOf(hint) : [])))
+    let payload = ''
+    for (const word of words) {
+      if (payload !== '' && Buffer.byteLength(payload) + Buffer.byteLength(word) + 1 > maxBytes) {
+        payloads.push(payload)
+        payload = ''
+      }
+      payload = payload === '' ? letter + word : `${payload}\n${word}`
+    }
+    if (payload !== '') payloads.push(payload)
+  }
+  return payloads
+}
+
+function wordsOf(hint: Hint): readonly string[] {
+  return hint.kind === 'ready' ? hint.queues : hint.kind === 'workers' ? hint.ids : hint.runIds
+}
+
+function decodeHint(payload: string): Hint | null {
+  const words = payload.slice(1).split('\n')
+  if (payload.startsWith('r')) return { kind: 'ready', queues: words }
+  if (payload.startsWith('m')) return { kind: 'message', runIds: words }
+  if (payload.startsWith('c')) return { kind: 'closed', runIds: words }
+  if (payload.startsWith('w')) return { kind: 'workers', ids: words }
+  return null
+}
+
+export async function publish(lane: Lane, hints: readonly Hint[]): Promise<void> {
+  for (const payload of encodeHints(hints)) {
+    await lane.query({ name: 'stet_notify', text: 'SELECT pg_notify($1, $2)', values: [channel, payload] })
+  }
+}
+
+/** Listens for as long as it is not closed; a dead connection is replaced. */
+export async function subscribe(
+  db: Db,
+  listener: { hint(hint: Hint): void; connected(): void },
+): Promise<() => Promise<void>> {
+  let closed = false
+  let again: NodeJS.Timeout | undefined
+  const lane = db.lane({
+    onConnect: async (client) => {
+      client.on('notification', ({ payload }) => {
+        const hint = payload === undefined ? null : decodeHint(payload)
+        if (hint !== null) listener.hint(hint)
+      })
+      await client.query(`LISTEN ${channel}`)
+    },
+    onLost: () => listen(),
+  })
+  const listen = () => {
+    if (closed || db.closing) return
+    lane.connect().then(
+      () => listener.connected(),
+      () => {
+        clearTimeout(again)
+        again = setTimeout(listen, 500)
+        again.unref()
+      },
+    )
+  }
+  await lane.connect().then(
+    () => listener.connected(),
+    () => listen(),
+  )
+  return async () => {
+    closed = true
+    clearTimeout(again)
+    await lane.close()
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * A worker's sign of life. It is sent by a thread with connections of its own, so a busy main loop does not lose the
+ * lease, and it stops when the main loop has stopped, so a hung one does. The thread also watches one other worker:
+ * it waits for the lock that the other's session holds, and learns within moments that its process is gone.
+ */
+import { fileURLToPath } from 'node:url'
+import { Worker as Thread } from 'node:worker_threads'
+import type { Beat, Lease, LeaseListener, WorkerInfo } from '../port.js'
+
+export interface LeaseSettings {
+  readonly url: string
+  readonly worker: WorkerInfo
+  readonly leaseMs: number
+  readonly beatMs: number
+  /** ms of `process.hrtime` at which the main loop last ran, as a shared float. */
+  readonly mainTick: SharedArrayBuffer
+}
+
+export type FromThread =
+  | { kind: 'registered' }
+  | { kind: 'beat'; beat: Beat }
+  | { kind: 'fenced' }
+  | { kind: 'dead'; workerId: string }
+  | { kind: 'failed'; message: string }
+
+const tickMs = 500
+
+export function holdLease(options: Omit<LeaseSettings, 'mainTick'>, listener: LeaseListener): Lease {
+  const mainTick = new SharedArrayBuffer(8)
+  const tick = new Float64Array(mainTick)
+  const touch = () => {
+    tick[0] = Number(process.hrtime.bigint() / 1_000_000n)
+  }
+  touch()
+  const ticker = setInterval(touch, tickMs)
+  ticker.unref()
+  const settings: LeaseSettings = { ...options, mainTick }
+  const thread = new Thread(threadFile(), {
+    workerData: settings,
+    execArgv: [],
+    resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2 },
+  })
+  thread.unref()
+  let stopping = false
+  thread.on('message', (message: FromThread) => {
+    if (stopping) return
+    if (message.kind === 'registered') listener.registered()
+    else if (message.kind === 'beat') listener.beat(message.beat)
+    else if (message.kind === 'fenced') listener.fenced()
+    else if (message.kind === 'dead') listener.dead(message.workerId)
+    else listener.failed(message.message)
+  })
+  thread.on('error', (error) => {
+    if (!stopping) listener.failed(`the thread that holds the lease ended: ${error.message}`)
+    if (!stopping) listener.fenced()
+  })
+  return {
+    poke: () => thread.postMessage('poke'),
+    stop: async () => {
+      stopping = true
+      clearInterval(ticker)
+      thread.postMessage('stop')
+      await new Promise((resolve) => thread.once('exit', resolve))
+    },
+  }
+}
+
+/** A thread is not given the loader that runs TypeScript sources: from a checkout, the built file is used. */
+function threadFile(): string {
+  const here = import.meta.url
+  return fileURLToPath(
+    here.endsWith('.ts')
+      ? new URL('../../../dist/store/postgres/lease-thread.js', here)
+      : new URL('./lease-thread.js', here),
+  )
+}

@@ -1,0 +1,117 @@
+import type { InboxMessage, MessageAnswer, MessageRequest } from '../port.js'
+import { intArray, textArray } from './arrays.js'
+import type { Db } from './db.js'
+
+/**
+ * Accepts messages. The run's row is locked first, in the order of run ids so that two batches cannot wait for each
+ * other; its count of messages goes up in the same statement that puts them into the inbox. Parking compares that
+ * count, so a run cannot park without having seen a message.
+ */
+const accept = `
+WITH c AS MATERIALIZED (SELECT stet_store.clock() AS at),
+u AS MATERIALIZED (
+  SELECT x.*, stet_store.find_run(x.ref) AS run_id
+    FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) AS x(i, ref, kind, name, payload, message_id)),
+l AS MATERIALIZED (
+  SELECT r.run_id, r.status, r.closed_at, r.msgs FROM stet_store.runs r
+   WHERE r.run_id IN (SELECT run_id FROM u) ORDER BY r.run_id FOR NO KEY UPDATE),
+k AS (
+  INSERT INTO stet_store.message_ids (run_id, message_id)
+  SELECT DISTINCT u.run_id, u.message_id FROM u JOIN l USING (run_id) WHERE u.message_id IS NOT NULL AND l.closed_at IS NULL
+      ON CONFLICT DO NOTHING RETURNING run_id, message_id),
+a AS MATERIALIZED (
+  SELECT y.*, y.msgs + row_number() OVER (PARTITION BY y.run_id ORDER BY y.i) AS n
+    FROM (SELECT u.*, l.msgs, row_number() OVER (PARTITION BY u.run_id, u.message_id ORDER BY u.i) AS copy
+            FROM u JOIN l USING (run_id) LEFT JOIN k USING (run_id, message_id)
+           WHERE l.closed_at IS NULL AND (u.message_id IS NULL OR k.message_id IS NOT NULL)) y
+   WHERE y.message_id IS NULL OR y.copy = 1),
+p AS (
+  UPDATE stet_store.runs r
+     SET msgs = g.msgs,
+         status = CASE WHEN r.status = 'waiting' AND r.claim > 0 THEN 'pending' ELSE r.status END,
+         due = CASE WHEN r.status = 'waiting' AND r.claim > 0 THEN c.at ELSE r.due END
+    FROM (SELECT run_id, max(n) AS msgs FROM a GROUP BY run_id) g, c
+   WHERE r.run_id = g.run_id
+  RETURNING r.run_id, r.queue),
+i AS (
+  INSERT INTO stet_store.inbox (run_id, n, kind, name, payload, at) SELECT a.run_id, a.n, a.kind, a.name, a.payload, c.at FROM a, c)
+SELECT u.i, u.run_id, CASE WHEN l.closed_at IS NOT NULL THEN l.status END AS closed
+  FROM u LEFT JOIN l USING (run_id) ORDER BY u.i`
+
+export async function postMessages(db: Db, messages: readonly MessageRequest[]): Promise<MessageAnswer[]> {
+  const { rows } = await db.query({
+    name: 'stet_post',
+    text: accept,
+    values: [
+      intArray(messages.map((_, i) => i)),
+      textArray(messages.map((m) => m.run)),
+      textArray(messages.map((m) => m.kind)),
+      textArray(messages.map((m) => m.name)),
+      textArray(messages.map((m) => m.payload)),
+      textArray(messages.map((m) => m.messageId)),
+    ],
+  })
+  return rows.map((row) => ({ runId: row.run_id, closed: row.closed }))
+}
+
+const readInbox = `
+SELECT r.run_id, r.msgs, i.n, i.kind, i.name, i.payload
+  FROM stet_store.runs r LEFT JOIN stet_store.inbox i ON i.run_id = r.run_id
+ WHERE r.run_id = ANY($1::text[]) ORDER BY r.run_id, i.n`
+
+/** The messages that wait for each run, oldest first, with the count that they are part of. */
+export async function readMessages(
+  db: Db,
+  runIds: readonly string[],
+): Promise<Map<string, { msgs: number; messages: InboxMessage[] }>> {
+  const { rows } = await db.query({ name: 'stet_inbox', text: readInbox, values: [textArray(runIds)] })
+  const found = new Map<string, { msgs: number; messages: InboxMessage[] }>()
+  for (const row of rows) {
+    let entry = found.get(row.run_id)
+    if (entry === undefined) {
+      entry = { msgs: row.msgs, messages: [] }
+      found.set(row.run_id, entry)
+    }
+    if (row.n !== null) entry.messages.push({ n: row.n, kind: row.kind, name: row.name, payload: row.payload })
+  }
+  return found
+}
+
+/**
+ * Closes a run that nobody owns. The row is locked and has no owner, so no worker can append meanwhile; the claim is
+ * counted up, so no former owner can afterwards.
+ */
+export async function closeUnowned(
+  db: Db,
+  runId: string,
+  how: 'terminate' | 'cancelBeforeBegin',
+  reason: string | null,
+): Promise<boolean> {
+  const facts = (fields: object) => JSON.stringify({ ...fields, ...(reason === null ? {} : { reason }) })
+  return db.transaction(async (query) => {
+    const { rows } = await query({
+      text: `SELECT date_trunc('milliseconds', stet_store.clock()) AS at, (SELECT max(seq) FROM stet_store.history h WHERE h.run_id = r.run_id) AS seq
+               FROM stet_store.runs r
+              WHERE r.run_id = $1 AND r.owner IS NULL AND r.closed_at IS NULL AND (r.claim = 0 OR $2 = 'terminate') FOR UPDATE`,
+      values: [runId, how],
+    })
+    if (rows.length === 0) return false
+    const { at, seq } = rows[0]
+    const append = (n: number, type: string, fields: string) =>
+      query({
+        text: 'INSERT INTO stet_store.history (run_id, seq, type, facts, at) VALUES ($1, $2, $3, $4, $5)',
+        values: [runId, n, type, fields, at],
+      })
+    if (how === 'terminate') {
+      await append(seq + 1, 'RunTerminated', facts({}))
+    } else {
+      await append(seq + 1, 'CancelRequested', facts({}))
+      await append(seq + 2, 'RunCancelled', facts({ neverBegan: true }))
+    }
+    await query({
+      text: `UPDATE stet_store.runs SET status = $2, closed_at = $3, due = NULL, waits = NULL, claim = claim + 1 WHERE run_id = $1`,
+      values: [runId, how === 'terminate' ? 'terminated' : 'cancelled', at],
+    })
+    return true
+  })
+}

@@ -1,0 +1,55 @@
+import { StetError } from '../../core/errors.js'
+import type { Db } from './db.js'
+import { migrations } from './migrations/index.js'
+
+/** Two starters at once: one migrates, the other waits and finds nothing to do. */
+const lockKey = 5_837_402_219
+
+/**
+ * Brings the database to this release's schema. Forward only, one transaction per migration, safe to call from many
+ * processes and to be killed in. Returns how many migrations were applied.
+ */
+export async function migrate(db: Db): Promise<number> {
+  if ((await currentMigration(db)) === migrations.length) return 0
+  let applied = 0
+  for (;;) {
+    const more = await db.transaction(async (query) => {
+      await query({ text: 'SELECT pg_advisory_xact_lock($1)', values: [lockKey] })
+      await query({ text: 'CREATE SCHEMA IF NOT EXISTS stet_store' })
+      await query({
+        text: `CREATE TABLE IF NOT EXISTS stet_store.migrations (
+                 number int PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT clock_timestamp())`,
+      })
+      const done = await query({ text: 'SELECT coalesce(max(number), 0) AS number FROM stet_store.migrations' })
+      const next = done.rows[0].number + 1
+      if (next > migrations.length) return false
+      await query({ text: migrations[next - 1]! })
+      await query({ text: 'INSERT INTO stet_store.migrations (number) VALUES ($1)', values: [next] })
+      return true
+    })
+    if (!more) return applied
+    applied++
+  }
+}
+
+/** The number of the last migration that was applied; 0 for a database that stet has not seen. */
+export async function currentMigration(db: Db): Promise<number> {
+  const { rows } = await db.query({
+    text: "SELECT to_regclass('stet_store.migrations') IS NOT NULL AS known, current_setting('server_version_num')::int AS version",
+  })
+  if (rows[0].version < 150_000) {
+    throw new StetError(
+      'postgres_too_old',
+      `expected Postgres 15 or later, got ${rows[0].version}. Point the URL at a newer server.`,
+    )
+  }
+  if (!rows[0].known) return 0
+  const done = await db.query({ text: 'SELECT coalesce(max(number), 0) AS number FROM stet_store.migrations' })
+  if (done.rows[0].number > migrations.length) {
+    throw new StetError(
+      'schema_too_new',
+      `the database was migrated by a newer stet (migration ${done.rows[0].number}, this release knows ${migrations.length}). Upgrade this process.`,
+    )
+  }
+  return done.rows[0].number
+}

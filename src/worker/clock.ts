@@ -1,0 +1,40 @@
+/** What a worker knows of the database's time. */
+import { originals } from '../core/determinism.js'
+import type { Store } from '../store/port.js'
+
+export class DbClock {
+  readonly #store: Store
+  /** The database's time at a moment of ours, never ahead of the truth: it was read before the answer came. */
+  #at = originals.now()
+  #readAt = originals.performanceNow()
+  #asking: Promise<number> | null = null
+
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  /** Every answer of the database that carries its time corrects the estimate. */
+  observe(at: number): void {
+    this.#at = at
+    this.#readAt = originals.performanceNow()
+  }
+
+  /** The estimate: at most the database's time, ms since the epoch. */
+  now(): number {
+    return Math.floor(this.#at + (originals.performanceNow() - this.#readAt))
+  }
+
+  /** The database's own word; those who ask in the same moment share one statement. */
+  ask(): Promise<number> {
+    this.#asking ??= this.#store
+      .now()
+      .then((now) => {
+        this.observe(now)
+        return now
+      })
+      .finally(() => {
+        this.#asking = null
+      })
+    return this.#asking
+  }
+}

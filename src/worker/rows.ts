@@ -1,0 +1,96 @@
+/**
+ * The second lane of a worker's writes: what becomes of run rows. It follows the events that it depends on (its
+ * caller has seen them committed), one batch at a time, at most one change per run. A row that somebody has locked is
+ * passed over and tried again: an open transaction of a user must not hold up the rows of other runs.
+ */
+import type { RowAnswer, RowChange, Store } from '../store/port.js'
+
+interface Waiting {
+  readonly change: RowChange
+  readonly done: (answer: Exclude<RowAnswer, 'locked'>) => void
+  tries: number
+}
+
+const maxRows = 1_000
+const maxPauseMs = 250
+
+export class RowChanger {
+  readonly #store: Store
+  readonly #workerId: string
+  readonly #onFenced: () => void
+  readonly #onFailed: (error: unknown) => void
+  readonly #onClosed: (runIds: string[]) => void
+  #waiting: Waiting[] = []
+  #busy = false
+  #scheduled = false
+  #stopped = false
+
+  constructor(
+    store: Store,
+    workerId: string,
+    listener: { fenced(): void; failed(error: unknown): void; closed(runIds: string[]): void },
+  ) {
+    this.#store = store
+    this.#workerId = workerId
+    this.#onFenced = () => listener.fenced()
+    this.#onFailed = (error) => listener.failed(error)
+    this.#onClosed = (runIds) => listener.closed(runIds)
+  }
+
+  change(change: RowChange, done: Waiting['done']): void {
+    this.#add({ change, done, tries: 0 })
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#waiting = []
+  }
+
+  #add(waiting: Waiting): void {
+    if (this.#stopped) return
+    this.#waiting.push(waiting)
+    if (this.#busy || this.#scheduled) return
+    this.#scheduled = true
+    process.nextTick(() => {
+      this.#scheduled = false
+      if (!this.#busy) void this.#run()
+    })
+  }
+
+  async #run(): Promise<void> {
+    this.#busy = true
+    while (this.#waiting.length > 0 && !this.#stopped) {
+      const batch = this.#waiting.splice(0, maxRows)
+      try {
+        const { others, fenced } = await this.#store.change(
+          this.#workerId,
+          batch.map(({ change }) => change),
+        )
+        if (fenced) {
+          this.#onFenced()
+          break
+        }
+        const closed: string[] = []
+        for (const waiting of batch) {
+          const answer = others.get(waiting.change.runId) ?? 'changed'
+          if (answer === 'locked') {
+            this.#later(waiting)
+            continue
+          }
+          if (answer === 'changed' && waiting.change.terminal !== null) closed.push(waiting.change.runId)
+          waiting.done(answer)
+        }
+        if (closed.length > 0) this.#onClosed(closed)
+      } catch (error) {
+        this.#onFailed(error)
+        break
+      }
+    }
+    this.#busy = false
+  }
+
+  #later(waiting: Waiting): void {
+    waiting.tries++
+    setTimeout(() => this.#add(waiting), Math.min(5 * 2 ** waiting.tries, maxPauseMs))
+  }
+}

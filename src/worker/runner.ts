@@ -1,0 +1,718 @@
+/**
+ * Drives one run: performs the commands of its Execution, turns results into events, and delivers each event once it
+ * is durable. Lets go of the run when it waits, ends or is blocked.
+ *
+ * R1. An event reaches the Execution only after its commit.
+ * R2. An operation has at most one event on its way that settles it.
+ * R3. Whatever was performed for a run that is not this worker's any more is forgotten: bodies are aborted, results
+ *     are dropped.
+ * R4. A run is let go of only when no body runs, nothing is queued and nothing is under way.
+ */
+import { decode, encode, encodeError } from '../core/codec.js'
+import { createLog } from '../core/ctx.js'
+import { originals } from '../core/determinism.js'
+import { CancelledFailure, StetError, TimeoutFailure } from '../core/errors.js'
+import type { EventDraft, EventFacts, EventType, RecordedEvent } from '../core/events.js'
+import { type Blockage, Execution, type LogLevel, type Outcome } from '../core/execution.js'
+import type { Operation } from '../core/operation.js'
+import { decideRetry } from '../core/retry.js'
+import { findUnrecordedAwait } from '../core/unrecorded.js'
+import type { Definition } from '../core/workflow.js'
+import type { ClaimedRun, InboxMessage, LoadedRun, RowChange, Store } from '../store/port.js'
+import { Attempt, type AttemptResult, longTimeout, type StepSlots } from './attempts.js'
+import type { DbClock } from './clock.js'
+import { type Flusher, RunLog } from './flusher.js'
+import type { RowChanger } from './rows.js'
+
+/** What a runner needs of its worker. */
+export interface RunnerHost {
+  readonly workerId: string
+  readonly store: Store
+  readonly flusher: Flusher
+  readonly rows: RowChanger
+  readonly slots: StepSlots
+  readonly clock: DbClock
+  /** Replaces the bodies of steps by name (testing). */
+  readonly stepOverrides: ReadonlyMap<string, (...args: any[]) => unknown> | undefined
+  /** Replays each history once when its run is let go of, and reports any difference (dev and testing). */
+  readonly verify: ((runner: Runner, events: readonly RecordedEvent[]) => void) | undefined
+  log(level: LogLevel, message: string, fields: object): void
+  /** The run is no longer held. `due`: when it wakes, if it waits. */
+  released(runner: Runner, due: number | null): void
+  /** Messages were accepted that the runner has not seen. */
+  fetchInbox(runner: Runner): void
+}
+
+/** A run whose next timer is nearer than this stays in memory. */
+const holdMs = 1_000
+
+type State = 'loading' | 'active' | 'leaving' | 'gone'
+
+export class Runner {
+  readonly runId: string
+  readonly definition: Definition
+  readonly claimed: ClaimedRun
+  readonly #host: RunnerHost
+  readonly #execution: Execution
+  #log!: RunLog
+  #state: State = 'loading'
+  #delivering = false
+  readonly #toDeliver: RecordedEvent[] = []
+  readonly #attempts = new Map<number, Attempt>()
+  /** Bodies that run or wait for a slot. */
+  #bodies = 0
+  /** Operations with a settling event on its way (R2). */
+  readonly #settling = new Set<number>()
+  /** Operations that wait for a signal, by name, in the order of asking. */
+  readonly #waitingFor = new Map<string, Operation[]>()
+  /** Operations that something is due for: timers, timeouts of waits, next attempts. */
+  readonly #dues = new Map<Operation, number>()
+  #dueTimer: NodeJS.Timeout | null = null
+  #dueTimerAt = Number.POSITIVE_INFINITY
+  #checkingTime = false
+  readonly #signals: InboxMessage[] = []
+  #checkpoints: Map<number, string | null> | null = null
+  /** Messages that were looked at. */
+  #seen = 0
+  #cancelOnItsWay = false
+  #terminate: { reason: string | null } | null = null
+  #timedOut = false
+  #draining = false
+  #suspicions = 0
+  readonly #events: RecordedEvent[] | null
+
+  constructor(host: RunnerHost, claimed: ClaimedRun, definition: Definition) {
+    this.#host = host
+    this.claimed = claimed
+    this.runId = claimed.runId
+    this.definition = definition
+    this.#events = host.verify === undefined ? null : []
+    this.#execution = new Execution(
+      definition,
+      {
+        id: claimed.id,
+        runId: claimed.runId,
+        workflow: claimed.workflow,
+        version: claimed.version,
+        queue: claimed.queue,
+      },
+      {
+        turnClosed: () => this.#turnClosed(),
+        blockedOutsideTurn: () => this.#settleState(),
+        suspected: () => this.#suspect(),
+        log: (level, message, fields) => host.log(level, message, { run: this.runId, ...fields }),
+      },
+    )
+  }
+
+  get execution(): Execution {
+    return this.#execution
+  }
+
+  get seen(): number {
+    return this.#seen
+  }
+
+  get gone(): boolean {
+    return this.#state === 'gone'
+  }
+
+  // ── taking the run up ──────────────────────────────────────────────────────────────────────────
+
+  begin(loaded: LoadedRun): void {
+    const { claimed } = this
+    this.#log = new RunLog(this.runId, claimed.claim, loaded.events.length + 1, {
+      committed: (events) => this.#committed(events),
+      lost: () => this.abandon(),
+    })
+    if (loaded.checkpoints.size > 0) this.#checkpoints = new Map(loaded.checkpoints)
+    this.#sortMessages(loaded.inbox)
+    this.#seen = Math.max(claimed.msgs, this.#seen)
+    this.#deliver(loaded.events)
+  }
+
+  #replayed(): void {
+    this.#state = 'active'
+    this.#execution.live = true
+    if (this.#execution.blockage === null && this.#execution.outcome === null) {
+      this.#takeMessages()
+      // A cancel that is already there comes first: what it cancels is never begun.
+      if (!this.#cancelOnItsWay) this.#performAll()
+    }
+    this.#settleState()
+  }
+
+  #performAll(): void {
+    for (const operation of this.#execution.pending) this.#perform(operation)
+  }
+
+  // ── delivering events ──────────────────────────────────────────────────────────────────────────
+
+  #committed(events: RecordedEvent[]): void {
+    if (this.#state === 'gone') return
+    this.#deliver(events)
+  }
+
+  #deliver(events: readonly RecordedEvent[]): void {
+    for (const event of events) this.#toDeliver.push(event)
+    if (this.#events !== null) for (const event of events) this.#events.push(event)
+    if (!this.#delivering) this.#next()
+  }
+
+  #next(): void {
+    this.#delivering = true
+    const events = this.#toDeliver
+    let i = 0
+    while (i < events.length) {
+      const event = events[i++]!
+      if (this.#execution.deliver(event)) {
+        events.splice(0, i)
+        return
+      }
+      if (this.#state !== 'loading') this.#afterEvent(event)
+    }
+    events.length = 0
+    this.#delivering = false
+    if (this.#state === 'loading') this.#replayed()
+    else this.#settleState()
+  }
+
+  #turnClosed(): void {
+    if (this.#state === 'gone') return
+    const commands = this.#execution.takeCommands()
+    if (this.#state !== 'loading' && this.#execution.blockage === null) {
+      for (const command of commands) {
+        if (command.do === 'perform') this.#perform(command.operation)
+        else this.#abandonOperation(command.operation)
+      }
+      if (this.#cancelOnItsWay && this.#execution.cancelRequested !== null) {
+        this.#cancelOnItsWay = false
+        this.#performAll()
+      }
+    }
+    this.#next()
+  }
+
+  /** Events without a turn that the runner itself acts on. */
+  #afterEvent(event: RecordedEvent): void {
+    if (event.op === null) return
+    const operation = this.#execution.operation(event.op)
+    if (operation === undefined || operation.settled) return
+    if (event.type === 'AttemptFailed') this.#perform(operation)
+    else if (event.type === 'StepScheduled' && operation.request.kind === 'step' && operation.request.step.atMostOnce) {
+      this.#beginAttempt(operation)
+    }
+  }
+
+  // ── performing operations ──────────────────────────────────────────────────────────────────────
+
+  #perform(operation: Operation): void {
+    if (operation.settled || this.#settling.has(operation.index) || this.#cancelOnItsWay) return
+    const { request } = operation
+    switch (request.kind) {
+      case 'step':
+        this.#performStep(operation)
+        return
+      case 'timer':
+        this.#mark('TimerStarted', operation, { dueAt: request.dueAt })
+        this.#due(operation, request.dueAt)
+        return
+      case 'signal': {
+        if (request.dueAt !== null) {
+          this.#mark('TimerStarted', operation, { dueAt: request.dueAt, kind: 'signal' })
+          this.#due(operation, request.dueAt)
+        }
+        const waiting = this.#waitingFor.get(operation.name)
+        if (waiting === undefined) this.#waitingFor.set(operation.name, [operation])
+        else if (!waiting.includes(operation)) waiting.push(operation)
+        this.#matchSignals(operation.name)
+        return
+      }
+      case 'skip':
+        this.#settle(operation, 'StepSkipped', null, { reason: request.reason })
+        return
+    }
+  }
+
+  #performStep(operation: Operation): void {
+    if (operation.request.kind !== 'step' || this.#attempts.has(operation.index) || this.#dues.has(operation)) return
+    const { step } = operation.request
+    if (operation.nextAttemptAt !== null && operation.nextAttemptAt > this.#host.clock.now()) {
+      this.#due(operation, operation.nextAttemptAt)
+      return
+    }
+    if (!step.atMostOnce) {
+      this.#mark('StepScheduled', operation, {})
+      this.#beginAttempt(operation)
+    } else if (!operation.announced) {
+      this.#append(this.#draft('StepScheduled', operation, null, {}))
+    } else {
+      const error = new StetError(
+        'may_have_run',
+        `step "${operation.name}" may have run: its worker ended before the result was recorded, and its mode is atMostOnce`,
+      )
+      this.#settle(operation, 'StepFailed', encodeError(error), { attempt: operation.failedAttempts + 1 })
+    }
+  }
+
+  #beginAttempt(operation: Operation): void {
+    if (this.#draining) return
+    this.#bodies++
+    this.#host.slots.take(() => this.#runBody(operation))
+  }
+
+  #runBody(operation: Operation): void {
+    const unwanted =
+      this.#state === 'gone' || this.#draining || operation.settled || this.#attempts.has(operation.index)
+    if (unwanted || operation.request.kind !== 'step') {
+      this.#bodyOver()
+      return
+    }
+    const { step } = operation.request
+    const began = this.#host.clock.now()
+    const override = this.#host.stepOverrides?.get(operation.name)
+    const attempt = new Attempt(
+      {
+        name: operation.name,
+        runId: this.runId,
+        op: operation.index,
+        attempt: operation.failedAttempts + 1,
+        step: override === undefined ? step : { ...step, fn: override },
+        remainingMs: step.totalTimeoutMs === null ? null : operation.askedAt + step.totalTimeoutMs - began,
+        checkpoint: () => decode(this.#checkpoints?.get(operation.index) ?? null),
+        saveCheckpoint: (value) => this.#saveCheckpoint(operation, value),
+        log: createLog((level, message, fields) =>
+          this.#host.log(level, message, { run: this.runId, step: operation.name, ...fields }),
+        ),
+      },
+      (result) => {
+        this.#attempts.delete(operation.index)
+        if (this.#state !== 'gone' && !operation.settled) this.#attemptOver(operation, result, began)
+        this.#bodyOver()
+      },
+    )
+    this.#attempts.set(operation.index, attempt)
+    attempt.begin()
+  }
+
+  #bodyOver(): void {
+    this.#bodies--
+    this.#host.slots.release()
+    // Inside `begin` of a body that needed no waiting the caller goes on anyway.
+    if (this.#bodies === 0 && !this.#delivering) this.#settleState()
+  }
+
+  #attemptOver(operation: Operation, result: AttemptResult, began: number): void {
+    const attempt = operation.failedAttempts + 1
+    const facts: EventFacts = { began, ...(attempt === 1 ? {} : { attempt }) }
+    if (result.ok) {
+      try {
+        this.#settle(operation, 'StepCompleted', encode(result.value, `the result of step "${operation.name}"`), facts)
+        return
+      } catch (error) {
+        this.#attemptFailed(operation, error, attempt, facts, false)
+        return
+      }
+    }
+    this.#attemptFailed(operation, result.error, attempt, facts, result.totalTimeout === true)
+  }
+
+  #attemptFailed(operation: Operation, error: unknown, attempt: number, facts: EventFacts, final: boolean): void {
+    if (operation.request.kind !== 'step') return
+    const { step } = operation.request
+    const now = this.#host.clock.now()
+    const decision = final ? ({ retry: false } as const) : this.#decide(step.retry, attempt, error, now)
+    const payload = encodeError(error)
+    const tooLate =
+      decision.retry && step.totalTimeoutMs !== null && decision.at > operation.askedAt + step.totalTimeoutMs
+    if (!decision.retry || tooLate) this.#settle(operation, 'StepFailed', payload, { ...facts, attempt })
+    else this.#append(this.#draft('AttemptFailed', operation, payload, { ...facts, attempt, dueAt: decision.at }))
+  }
+
+  #decide(policy: Parameters<typeof decideRetry>[0], attempt: number, error: unknown, now: number) {
+    try {
+      return decideRetry(policy, attempt, error, now, originals.random())
+    } catch {
+      // A RetryAfterError with a duration that is none: the policy decides alone.
+      return decideRetry(policy, attempt, undefined, now, originals.random())
+    }
+  }
+
+  async #saveCheckpoint(operation: Operation, value: unknown): Promise<void> {
+    const payload = encode(value, `the checkpoint of step "${operation.name}"`)
+    const { workerId, store } = this.#host
+    if (!(await store.saveCheckpoint(workerId, this.runId, this.claimed.claim, operation.index, payload))) {
+      this.abandon()
+      throw new CancelledFailure('the run is no longer held by this worker')
+    }
+    this.#checkpoints ??= new Map()
+    this.#checkpoints.set(operation.index, payload)
+  }
+
+  #abandonOperation(operation: Operation): void {
+    this.#attempts.get(operation.index)?.abandon(new CancelledFailure('the run was cancelled'))
+    if (this.#attempts.delete(operation.index)) this.#bodyOver()
+    this.#dues.delete(operation)
+    this.#settling.delete(operation.index)
+    const waiting = this.#waitingFor.get(operation.name)
+    if (waiting?.includes(operation)) {
+      this.#waitingFor.set(
+        operation.name,
+        waiting.filter((other) => other !== operation),
+      )
+    }
+    if (operation.kind === 'timer') this.#mark('TimerCancelled', operation, {})
+  }
+
+  // ── what is due ────────────────────────────────────────────────────────────────────────────────
+
+  #due(operation: Operation, at: number): void {
+    this.#dues.set(operation, at)
+    this.#armDue(at)
+  }
+
+  /** The local timer only says when to ask: the database's clock decides. */
+  #armDue(at: number): void {
+    if (at >= this.#dueTimerAt) return
+    if (this.#dueTimer !== null) originals.clearTimeout(this.#dueTimer)
+    this.#dueTimerAt = at
+    this.#dueTimer = longTimeout(Math.max(0, at - this.#host.clock.now()), () => {
+      this.#dueTimer = null
+      this.#dueTimerAt = Number.POSITIVE_INFINITY
+      void this.#checkDues()
+    })
+  }
+
+  async #checkDues(): Promise<void> {
+    if (this.#checkingTime || this.#state !== 'active') return
+    this.#checkingTime = true
+    let now: number
+    try {
+      now = await this.#host.clock.ask()
+    } catch {
+      this.#checkingTime = false
+      return
+    }
+    this.#checkingTime = false
+    if (this.#state !== 'active') return
+    this.#fireDues(now)
+    this.#settleState()
+  }
+
+  #fireDues(now: number): void {
+    if (this.claimed.deadline !== null && this.claimed.deadline <= now) this.#timedOut = true
+    const due = [...this.#dues].filter(([, at]) => at <= now).sort(([a, x], [b, y]) => x - y || a.index - b.index)
+    for (const [operation] of due) {
+      this.#dues.delete(operation)
+      if (operation.settled || this.#settling.has(operation.index) || this.#cancelOnItsWay) continue
+      if (operation.kind === 'step') {
+        operation.nextAttemptAt = null
+        this.#performStep(operation)
+      } else {
+        this.#settle(operation, 'TimerFired', null, operation.kind === 'signal' ? { kind: 'signal' } : {})
+      }
+    }
+    const next = this.#nextDue()
+    if (next !== null) this.#armDue(next)
+  }
+
+  #nextDue(): number | null {
+    let next = this.claimed.deadline ?? Number.POSITIVE_INFINITY
+    for (const at of this.#dues.values()) if (at < next) next = at
+    return next === Number.POSITIVE_INFINITY ? null : next
+  }
+
+  // ── messages ───────────────────────────────────────────────────────────────────────────────────
+
+  /** Messages that were accepted since. `msgs` is the count that they are part of. */
+  messages(msgs: number, messages: readonly InboxMessage[]): void {
+    if (this.#state === 'gone' || this.#state === 'loading') return
+    this.#sortMessages(messages.filter(({ n }) => n > this.#seen))
+    this.#seen = Math.max(msgs, this.#seen)
+    if (this.#state === 'active' && this.#execution.blockage === null && this.#execution.outcome === null)
+      this.#takeMessages()
+    this.#settleState()
+  }
+
+  #sortMessages(messages: readonly InboxMessage[]): void {
+    for (const message of messages) {
+      this.#seen = Math.max(this.#seen, message.n)
+      if (message.kind === 'terminate') this.#terminate ??= { reason: decode(message.payload) as string | null }
+      else this.#signals.push(message)
+    }
+  }
+
+  #takeMessages(): void {
+    const cancel = this.#signals.find(({ kind }) => kind === 'cancel')
+    if (cancel !== undefined) {
+      for (let i = this.#signals.length - 1; i >= 0; i--)
+        if (this.#signals[i]!.kind === 'cancel') this.#signals.splice(i, 1)
+      if (this.#execution.cancelRequested === null && !this.#cancelOnItsWay) {
+        this.#cancelOnItsWay = true
+        const reason = decode(cancel.payload) as string | null | undefined
+        this.#append(
+          { type: 'CancelRequested', op: null, name: null, payload: null, facts: reason ? { reason } : null },
+          cancel.n,
+        )
+      }
+    }
+    for (const name of new Set(this.#signals.map((message) => message.name!))) this.#matchSignals(name)
+  }
+
+  /** Gives the oldest signals of a name to the operations that wait for it, oldest first. */
+  #matchSignals(name: string): void {
+    if (this.#cancelOnItsWay || this.#execution.outcome !== null) return
+    const waiting = this.#waitingFor.get(name)
+    while (waiting !== undefined && waiting.length > 0) {
+      const operation = waiting[0]!
+      if (operation.settled || this.#settling.has(operation.index)) {
+        waiting.shift()
+        continue
+      }
+      const i = this.#signals.findIndex((message) => message.kind === 'signal' && message.name === name)
+      if (i === -1) return
+      const [message] = this.#signals.splice(i, 1)
+      waiting.shift()
+      this.#settle(operation, 'SignalReceived', message!.payload, {}, message!.n)
+    }
+  }
+
+  // ── events out ─────────────────────────────────────────────────────────────────────────────────
+
+  #draft(type: EventType, operation: Operation, payload: string | null, facts: EventFacts): EventDraft {
+    return {
+      type,
+      op: operation.index,
+      name: operation.name,
+      payload,
+      facts: {
+        causes: operation.causes.text,
+        ...(operation.where === undefined ? {} : { where: operation.where }),
+        ...facts,
+      },
+    }
+  }
+
+  #settle(operation: Operation, type: EventType, payload: string | null, facts: EventFacts, inboxN?: number): void {
+    this.#settling.add(operation.index)
+    this.#dues.delete(operation)
+    this.#append(this.#draft(type, operation, payload, facts), inboxN)
+  }
+
+  #append(draft: EventDraft, inboxN?: number): void {
+    this.#host.flusher.append(this.#log, inboxN === undefined ? draft : { ...draft, inboxN })
+  }
+
+  #mark(type: EventType, operation: Operation, facts: EventFacts): void {
+    if (!operation.announced) this.#host.flusher.mark(this.#log, this.#draft(type, operation, null, facts))
+  }
+
+  // ── letting go ─────────────────────────────────────────────────────────────────────────────────
+
+  /** Looks whether the run can be let go of, and does it. Called whenever something came to rest. */
+  #settleState(): void {
+    if (this.#state !== 'active' || this.#delivering) return
+    const { outcome, blockage } = this.#execution
+    const ending = outcome !== null || blockage !== null || this.#terminate !== null || this.#timedOut
+    if (ending) {
+      this.#stopBodies(new CancelledFailure('the run has ended'))
+      this.#log.queued = []
+      if (this.#log.inFlight !== null) return
+      if (this.#terminate !== null) this.#terminateNow(this.#terminate.reason)
+      else if (blockage !== null) void this.#blockNow(blockage)
+      else if (outcome !== null) this.#close(outcome)
+      else this.#timeOutNow()
+      return
+    }
+    if (this.#bodies > 0 || !this.#log.quiet || this.#checkingTime || this.#cancelOnItsWay) return
+    const due = this.#nextDue()
+    if (!this.#draining && due !== null && due - this.#host.clock.now() < holdMs) {
+      this.#armDue(due)
+      return
+    }
+    if (this.#host.flusher.flushMarks(this.#log)) return
+    if (this.#draining) this.#leave({ status: 'pending' }, null)
+    else this.#park(due)
+  }
+
+  #park(due: number | null): void {
+    const waits = [...this.#execution.pending].slice(0, 1_000).map((operation) => ({
+      op: operation.index,
+      kind: operation.kind,
+      name: operation.name,
+      causes: operation.causes.text,
+      askedAt: operation.askedAt,
+      ...(operation.where === undefined ? {} : { where: operation.where }),
+      ...(this.#dues.has(operation) ? { dueAt: this.#dues.get(operation) } : {}),
+      ...(operation.failedAttempts > 0 ? { attempts: operation.failedAttempts } : {}),
+    }))
+    this.#leave({ status: 'waiting', seen: this.#seen, due, waits: JSON.stringify(waits) }, due)
+  }
+
+  #close(outcome: Outcome): void {
+    if (this.#execution.unhandled.length > 0) {
+      const messages = this.#execution.unhandled.map((reason) => String((reason as Error)?.message ?? reason))
+      this.#host.log('warn', 'promises of the workflow were rejected and nobody handled it', {
+        run: this.runId,
+        messages,
+      })
+    }
+    if (outcome.type === 'completed') {
+      let payload: string | null
+      try {
+        payload = encode(outcome.value, `the result of workflow "${this.definition.name}"`)
+      } catch (error) {
+        this.#closeWithError('failed', 'RunFailed', error, {})
+        return
+      }
+      this.#leaveClosed('completed', 'RunCompleted', payload, null, null)
+    } else if (outcome.type === 'cancelled') {
+      const reason = this.#execution.cancelRequested?.reason
+      this.#closeWithError('cancelled', 'RunCancelled', outcome.error, reason === undefined ? {} : { reason })
+    } else this.#closeWithError('failed', 'RunFailed', outcome.error, {})
+  }
+
+  #timeOutNow(): void {
+    const error = new TimeoutFailure(`the run took longer than its timeout`, { operation: this.definition.name })
+    this.#closeWithError('failed', 'RunFailed', error, { kind: 'timeout' })
+  }
+
+  #terminateNow(reason: string | null): void {
+    this.#leaveClosed('terminated', 'RunTerminated', null, reason === null ? null : { reason }, null)
+  }
+
+  #closeWithError(status: 'failed' | 'cancelled', type: EventType, error: unknown, facts: EventFacts): void {
+    const { name, message } = describeError(error)
+    this.#leaveClosed(status, type, encodeError(error), facts, { name, message })
+  }
+
+  #leaveClosed(
+    status: 'completed' | 'failed' | 'cancelled' | 'terminated',
+    type: EventType,
+    payload: string | null,
+    facts: EventFacts | null,
+    error: { name: string; message: string } | null,
+  ): void {
+    const hasFacts = facts !== null && Object.keys(facts).length > 0
+    this.#leave(
+      {
+        status,
+        error,
+        terminal: { seq: this.#log.nextSeq, type, payload, facts: hasFacts ? JSON.stringify(facts) : null },
+      },
+      null,
+    )
+  }
+
+  async #blockNow(blockage: Blockage): Promise<void> {
+    this.#state = 'leaving'
+    const { where, ...problem } = blockage
+    let place = where
+    if (blockage.code === 'unrecorded_await') {
+      const history = (await this.#host.store.load([this.runId])).get(this.runId)?.events ?? []
+      place = (await findUnrecordedAwait(this.definition, { ...this.#execution.identity }, history)) ?? where
+    }
+    if (this.gone) return
+    const message =
+      place === undefined || problem.message.includes(place)
+        ? problem.message
+        : `${problem.message} Awaited at ${place}.`
+    this.#host.log('error', `run is blocked: ${message}`, { run: this.runId, workflow: this.definition.name })
+    this.#leave({ status: 'blocked', problem: JSON.stringify({ ...problem, message, where: place }) }, null)
+  }
+
+  #leave(change: Partial<RowChange> & { status: RowChange['status'] }, due: number | null): void {
+    this.#state = 'leaving'
+    if (this.#dueTimer !== null) originals.clearTimeout(this.#dueTimer)
+    this.#dueTimer = null
+    this.#dueTimerAt = Number.POSITIVE_INFINITY
+    this.#host.rows.change(
+      {
+        runId: this.runId,
+        claim: this.claimed.claim,
+        seen: null,
+        due: null,
+        waits: null,
+        problem: null,
+        error: null,
+        terminal: null,
+        ...change,
+      },
+      (answer) => {
+        if (answer !== 'messages') {
+          this.#end(answer === 'changed' ? due : null, answer === 'changed')
+          return
+        }
+        // Something was accepted between looking and parking: the run goes on.
+        this.#state = 'active'
+        this.#host.fetchInbox(this)
+      },
+    )
+  }
+
+  #end(due: number | null, verify: boolean): void {
+    if (this.#state === 'gone') return
+    this.#state = 'gone'
+    this.#log.close()
+    this.#stopBodies(new CancelledFailure('the run is no longer held by this worker'))
+    if (this.#dueTimer !== null) originals.clearTimeout(this.#dueTimer)
+    if (verify && this.#events !== null) this.#host.verify?.(this, this.#events)
+    this.#execution.drop()
+    this.#host.released(this, due)
+  }
+
+  /** The run is not this worker's any more, or the worker may not write: forget it (R3). */
+  abandon(): void {
+    this.#end(null, false)
+  }
+
+  /** No new attempts; the run is given back as soon as its bodies are over. */
+  drain(): void {
+    this.#draining = true
+    this.#settleState()
+  }
+
+  #stopBodies(reason: Error): void {
+    for (const [op, attempt] of this.#attempts) {
+      this.#attempts.delete(op)
+      attempt.abandon(reason)
+      this.#bodies--
+      this.#host.slots.release()
+    }
+  }
+
+  // ── suspicion ──────────────────────────────────────────────────────────────────────────────────
+
+  /** A continuation of the run was resumed outside its turn. Looked into at most a few times: it may be harmless. */
+  #suspect(): void {
+    if (this.#state !== 'active' || this.#suspicions >= 3) return
+    this.#suspicions++
+    const looked = this.#suspicions
+    originals.setImmediate(async () => {
+      if (this.#state !== 'active' || looked !== this.#suspicions || this.#execution.blockage !== null) return
+      const history = (await this.#host.store.load([this.runId])).get(this.runId)?.events ?? []
+      const where = await findUnrecordedAwait(this.definition, { ...this.#execution.identity }, history)
+      if (where === undefined || this.#state !== 'active') return
+      this.#execution.blockage ??= {
+        code: 'unrecorded_await',
+        message: 'the workflow awaits something that is not recorded. Wrap it in ctx.step(name, fn).',
+        where,
+      }
+      this.#settleState()
+    })
+  }
+}
+
+function describeError(error: unknown): { name: string; message: string } {
+  const clean = (value: unknown, max: number) =>
+    String(value ?? '')
+      .replaceAll('\u0000', '')
+      .toWellFormed()
+      .slice(0, max)
+  try {
+    const { name, message } = error as Error
+    return { name: clean(name ?? 'Error', 200), message: clean(message ?? error, 2_000) }
+  } catch {
+    return { name: 'Error', message: 'an error that cannot be read' }
+  }
+}

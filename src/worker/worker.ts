@@ -1,0 +1,486 @@
+/**
+ * The process loop: claims runs, hands each to a runner, keeps the lease, takes over from the dead, drains.
+ *
+ * W1. No leader is needed: every worker sweeps.
+ * W2. Polling (the beat) is the truth; hints only make it quick.
+ * W3. A fenced worker forgets all its runs, takes a new id and goes on.
+ * W4. Nothing that the database does ends the process or fails a run.
+ */
+import { hostname } from 'node:os'
+import { installCauses } from '../core/causes.js'
+import { installDeterminism, originals } from '../core/determinism.js'
+import { InvalidInputError } from '../core/errors.js'
+import type { LogLevel } from '../core/execution.js'
+import { checkName, newId } from '../core/ids.js'
+import { shared } from '../core/state.js'
+import type { Log, Worker, WorkerOptions } from '../core/types.js'
+import { type Definition, definitions } from '../core/workflow.js'
+import type { Hints } from '../hints/hints.js'
+import type { Beat, ClaimedRun, Lease, LoadedRun, Store, WorkerInfo } from '../store/port.js'
+import { longTimeout, StepSlots } from './attempts.js'
+import { DbClock } from './clock.js'
+import { Flusher } from './flusher.js'
+import { RowChanger } from './rows.js'
+import { Runner, type RunnerHost } from './runner.js'
+
+export interface WorkerSettings extends WorkerOptions {
+  readonly leaseMs?: number
+  readonly beatMs?: number
+  /** How long `stop` lets running steps go on before it aborts them, ms. */
+  readonly drainMs?: number
+  readonly steps?: Record<string, (...args: any[]) => unknown>
+  readonly verify?: RunnerHost['verify']
+  /** Called when all runs have been let go of; each time. */
+  readonly onIdle?: () => void
+}
+
+/** A run that crashed its worker before is claimed alone from this many crashes on (see the store). */
+const suspectAfter = 2
+
+/** Everything that ends with the worker's row. */
+interface Incarnation {
+  readonly id: string
+  readonly flusher: Flusher
+  readonly rows: RowChanger
+  readonly runners: Map<string, Runner>
+  lease: Lease
+  registered: boolean
+  over: boolean
+  lastBeat: number
+}
+
+export class WorkerLoop implements Worker {
+  readonly #store: Store
+  readonly #hints: Hints
+  readonly #log: Log
+  readonly #settings: WorkerSettings
+  readonly #definitions: Map<string, Definition>
+  readonly #lanes: { queues: string[]; workflows: { name: string; version: number }[] }
+  readonly #maxRuns: number
+  readonly #slots: StepSlots
+  readonly #clock: DbClock
+  readonly #leaseMs: number
+  readonly #beatMs: number
+  #incarnation: Incarnation | null = null
+  #state: 'new' | 'running' | 'stopping' | 'stopped' = 'new'
+  #unsubscribe: (() => void) | null = null
+  #claiming = false
+  #claimAgain = false
+  /** The last claim came back full: more is probably there. */
+  #moreReady = false
+  #wakeTimer: NodeJS.Timeout | null = null
+  #wakeAt = Number.POSITIVE_INFINITY
+  #watchdog: NodeJS.Timeout | null = null
+  #takingOver: Promise<void> | null = null
+  #idleWaiters: (() => void)[] = []
+  readonly #inboxWanted = new Set<Runner>()
+  #inboxBusy = false
+
+  constructor(store: Store, hints: Hints, log: Log, settings: WorkerSettings) {
+    this.#store = store
+    this.#hints = hints
+    this.#log = log
+    this.#settings = settings
+    const defs = definitions(settings.workflows)
+    this.#definitions = new Map(defs.map((definition) => [`${definition.name}@${definition.version}`, definition]))
+    for (const queue of settings.queues ?? []) checkName(queue, 'queues')
+    const queues = settings.queues ?? [...new Set(['default', ...defs.map(({ queue }) => queue)])]
+    if (queues.length === 0) throw new InvalidInputError('queues: expected at least one queue, got none.')
+    this.#lanes = { queues, workflows: defs.map(({ name, version }) => ({ name, version })) }
+    const { concurrency = {} } = settings
+    const { runs = 200, steps = 100 } =
+      typeof concurrency === 'number' ? { runs: concurrency, steps: concurrency } : concurrency
+    this.#maxRuns = slotCount(runs, 'concurrency.runs')
+    this.#slots = new StepSlots(slotCount(steps, 'concurrency.steps'))
+    this.#clock = new DbClock(store)
+    this.#leaseMs = settings.leaseMs ?? 10_000
+    this.#beatMs = settings.beatMs ?? 3_000
+  }
+
+  /**
+   * Patches what workflow code must not see, registers with the database and begins to claim. Resolves when the first
+   * claim may happen. Safe to call again.
+   */
+  async start(): Promise<void> {
+    if (this.#state === 'running') return
+    if (this.#state !== 'new') throw new InvalidInputError('worker.start: the worker was stopped. Make a new one.')
+    this.#state = 'running'
+    installRuntime()
+    await this.#store.migrate()
+    this.#clock.observe(await this.#store.now())
+    this.#unsubscribe = this.#hints.subscribe({
+      hint: (hint) => {
+        if (hint.kind === 'ready') {
+          if (hint.queues.some((queue) => this.#lanes.queues.includes(queue))) this.#claimSoon()
+        } else if (hint.kind === 'message') this.#onMessageHint(hint.runIds)
+        else if (hint.kind === 'workers') this.#incarnation?.lease.poke()
+      },
+      connected: () => this.#incarnation?.lease.poke(),
+    })
+    await this.#hints.connected()
+    await this.#incarnate()
+    await this.#store.unblock(this.#lanes.workflows.map(({ name }) => name))
+    const gone = await this.#store.goneWorkers()
+    await this.#takeOver(gone.filter((id) => id !== this.#incarnation?.id))
+    this.#watchdog = originals.setInterval(() => this.#checkLease(), 1_000) as unknown as NodeJS.Timeout
+    this.#watchdog.unref()
+    this.#claimSoon()
+  }
+
+  /**
+   * Stops claiming, lets running steps finish for up to 30 s, gives all runs back for others to take, and leaves.
+   * Safe to call again, and before `start`.
+   */
+  async stop(): Promise<void> {
+    if (this.#state === 'stopped') return
+    if (this.#state === 'new') {
+      this.#state = 'stopped'
+      return
+    }
+    if (this.#state === 'stopping') return new Promise((resolve) => this.#idleWaiters.push(resolve))
+    this.#state = 'stopping'
+    if (this.#wakeTimer !== null) originals.clearTimeout(this.#wakeTimer)
+    const incarnation = this.#incarnation
+    if (incarnation !== null && !incarnation.over) {
+      for (const runner of [...incarnation.runners.values()]) runner.drain()
+      await this.#allReleased(incarnation, this.#settings.drainMs ?? 30_000)
+      for (const runner of [...incarnation.runners.values()]) runner.abandon()
+      incarnation.over = true
+      incarnation.flusher.stop()
+      incarnation.rows.stop()
+      // Runs that could not be given back in time are found by their owner being gone.
+      await this.#store.unregister(incarnation.id).catch(() => {})
+      await incarnation.lease.stop()
+      this.#hints.publish([
+        { kind: 'workers', ids: [incarnation.id] },
+        { kind: 'ready', queues: this.#lanes.queues },
+      ])
+    }
+    if (this.#watchdog !== null) originals.clearInterval(this.#watchdog)
+    this.#unsubscribe?.()
+    this.#state = 'stopped'
+    for (const resolve of this.#idleWaiters.splice(0)) resolve()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  /** True when no run is held and none is being claimed. */
+  get idle(): boolean {
+    return !this.#claiming && (this.#incarnation?.runners.size ?? 0) === 0
+  }
+
+  /** Looks for work now. */
+  poke(): void {
+    this.#wakeAt = Number.POSITIVE_INFINITY
+    void this.#wake()
+  }
+
+  get clock(): DbClock {
+    return this.#clock
+  }
+
+  // ── being alive ────────────────────────────────────────────────────────────────────────────────
+
+  #incarnate(): Promise<void> {
+    return new Promise((resolve) => {
+      const id = newId('worker')
+      const listener = {
+        fenced: () => this.#fenced(incarnation),
+        failed: (error: unknown) => this.#failed(incarnation, error),
+      }
+      const info: WorkerInfo = { id, pid: process.pid, host: hostname(), ...this.#lanes }
+      const incarnation: Incarnation = {
+        id,
+        flusher: new Flusher(this.#store, id, { ...listener, time: (at) => this.#clock.observe(at) }),
+        rows: new RowChanger(this.#store, id, {
+          ...listener,
+          closed: (runIds) => this.#hints.publish([{ kind: 'closed', runIds }]),
+        }),
+        runners: new Map(),
+        lease: null as unknown as Lease,
+        registered: false,
+        over: false,
+        lastBeat: originals.performanceNow(),
+      }
+      this.#incarnation = incarnation
+      incarnation.lease = this.#store.holdLease(info, this.#leaseMs, this.#beatMs, {
+        registered: () => {
+          incarnation.registered = true
+          incarnation.lastBeat = originals.performanceNow()
+          this.#hints.publish([{ kind: 'workers', ids: [id] }])
+          resolve()
+          this.#claimSoon()
+        },
+        beat: (beat) => this.#onBeat(incarnation, beat),
+        fenced: () => this.#fenced(incarnation),
+        dead: (workerId) => void this.#takeOver([workerId]),
+        failed: (message) => this.#log.debug('the lease could not be renewed; trying again', { worker: id, message }),
+      })
+    })
+  }
+
+  #onBeat(incarnation: Incarnation, beat: Beat): void {
+    if (incarnation.over) return
+    incarnation.lastBeat = originals.performanceNow()
+    if (beat.overdue) void this.#takeOver([])
+    if (beat.nextDue !== null) this.#wakeBy(beat.nextDue)
+    if (beat.ready) this.#claimSoon()
+    for (const { runId, msgs } of beat.msgs) {
+      const runner = incarnation.runners.get(runId)
+      if (runner !== undefined && msgs > runner.seen) this.#fetchInbox(runner)
+    }
+  }
+
+  /** The lease is as good as over: others may take the runs at any moment, so they are not ours to run any more. */
+  #checkLease(): void {
+    const incarnation = this.#incarnation
+    if (incarnation === null || !incarnation.registered || incarnation.over) return
+    if (originals.performanceNow() - incarnation.lastBeat > this.#leaseMs * 0.9) this.#fenced(incarnation)
+  }
+
+  /** W3. */
+  #fenced(incarnation: Incarnation): void {
+    if (incarnation.over) return
+    incarnation.over = true
+    incarnation.flusher.stop()
+    incarnation.rows.stop()
+    this.#log.warn('this worker lost its lease: its runs go to others, it goes on under a new id', {
+      worker: incarnation.id,
+      runs: incarnation.runners.size,
+    })
+    for (const runner of [...incarnation.runners.values()]) runner.abandon()
+    void incarnation.lease.stop()
+    if (this.#state === 'running') void this.#incarnate().then(() => this.#takeOver([]))
+  }
+
+  /** A statement failed for good (not for want of a database): the runs of this incarnation start over. */
+  #failed(incarnation: Incarnation, error: unknown): void {
+    if (incarnation.over) return
+    if (this.#state === 'running')
+      this.#log.error('a write of this worker failed', { message: (error as Error).message })
+    const { id } = incarnation
+    this.#fenced(incarnation)
+    void this.#store.unregister(id).catch(() => {})
+  }
+
+  #takeOver(dead: readonly string[]): Promise<void> {
+    const previous = this.#takingOver ?? Promise.resolve()
+    const mine = previous.then(async () => {
+      if (this.#state !== 'running') return
+      try {
+        const { workers, runs, quarantined } = await this.#store.takeOver(dead)
+        if (workers > 0 || runs > 0) this.#log.info('took over from workers that are gone', { workers, runs })
+        for (const run of quarantined)
+          this.#log.error('run is blocked: it keeps ending the process of its worker', { run })
+        if (runs > 0) {
+          this.#hints.publish([{ kind: 'ready', queues: this.#lanes.queues }])
+          this.#claimSoon()
+        }
+      } catch (error) {
+        if (this.#state === 'running') this.#log.warn('taking over failed', { message: (error as Error).message })
+      }
+    })
+    this.#takingOver = mine
+    return mine
+  }
+
+  // ── claiming ───────────────────────────────────────────────────────────────────────────────────
+
+  #claimSoon(): void {
+    if (this.#claiming) this.#claimAgain = true
+    else void this.#claim()
+  }
+
+  async #claim(): Promise<void> {
+    const incarnation = this.#incarnation
+    if (this.#state !== 'running' || incarnation === null || !incarnation.registered || incarnation.over) return
+    const free = this.#maxRuns - incarnation.runners.size
+    if (free <= 0) {
+      this.#moreReady = true
+      return
+    }
+    this.#claiming = true
+    this.#claimAgain = false
+    try {
+      const claimed = await this.#store.claim(incarnation.id, this.#lanes, free, false)
+      this.#moreReady = claimed.length === free
+      const holdsSuspect = [...incarnation.runners.values()].some((runner) => runner.claimed.crashes >= suspectAfter)
+      if (claimed.length < free && !holdsSuspect && this.#suspectsLikely) {
+        claimed.push(...(await this.#store.claim(incarnation.id, this.#lanes, 1, true)))
+      }
+      this.#take(incarnation, claimed)
+    } catch (error) {
+      if (this.#state === 'running') this.#log.warn('claiming failed', { message: (error as Error).message })
+    }
+    this.#claiming = false
+    if (this.#claimAgain) void this.#claim()
+    else this.#checkIdle()
+  }
+
+  /** Asked for only when something was ready and the plain claim did not bring it. */
+  get #suspectsLikely(): boolean {
+    return true
+  }
+
+  #take(incarnation: Incarnation, claimed: readonly ClaimedRun[]): void {
+    const toLoad: Runner[] = []
+    for (const run of claimed) {
+      const definition = this.#definitions.get(`${run.workflow}@${run.version}`)
+      // Claims name the versions that this worker has, so it is there.
+      const runner = new Runner(this.#hostOf(incarnation), run, definition!)
+      incarnation.runners.set(run.runId, runner)
+      if (run.started !== null && run.msgs === 0) runner.begin(freshRun(run))
+      else toLoad.push(runner)
+    }
+    if (toLoad.length > 0) void this.#load(incarnation, toLoad)
+  }
+
+  async #load(incarnation: Incarnation, runners: readonly Runner[]): Promise<void> {
+    try {
+      const loaded = await this.#store.load(runners.map(({ runId }) => runId))
+      if (incarnation.over) return
+      for (const runner of runners) runner.begin(loaded.get(runner.runId)!)
+    } catch (error) {
+      this.#failed(incarnation, error)
+    }
+  }
+
+  #hostOf(incarnation: Incarnation): RunnerHost {
+    const { steps, verify } = this.#settings
+    return {
+      workerId: incarnation.id,
+      store: this.#store,
+      flusher: incarnation.flusher,
+      rows: incarnation.rows,
+      slots: this.#slots,
+      clock: this.#clock,
+      stepOverrides: steps === undefined ? undefined : new Map(Object.entries(steps)),
+      verify,
+      log: (level: LogLevel, message, fields) => this.#log[level](message, fields),
+      released: (runner, due) => this.#released(incarnation, runner, due),
+      fetchInbox: (runner) => this.#fetchInbox(runner),
+    }
+  }
+
+  #released(incarnation: Incarnation, runner: Runner, due: number | null): void {
+    if (incarnation.runners.get(runner.runId) === runner) incarnation.runners.delete(runner.runId)
+    if (due !== null) this.#wakeBy(due)
+    // While more is ready, claims wait until they are worth a statement; an empty worker asks at once.
+    const free = this.#maxRuns - incarnation.runners.size
+    if (this.#moreReady && (free >= this.#maxRuns / 4 || incarnation.runners.size === 0)) this.#claimSoon()
+    this.#checkIdle()
+  }
+
+  #checkIdle(): void {
+    if (this.idle) this.#settings.onIdle?.()
+  }
+
+  // ── waking ─────────────────────────────────────────────────────────────────────────────────────
+
+  #wakeBy(due: number): void {
+    if (due >= this.#wakeAt || this.#state !== 'running') return
+    if (this.#wakeTimer !== null) originals.clearTimeout(this.#wakeTimer)
+    this.#wakeAt = due
+    this.#wakeTimer = longTimeout(Math.max(0, due - this.#clock.now()), () => {
+      this.#wakeTimer = null
+      this.#wakeAt = Number.POSITIVE_INFINITY
+      void this.#wake()
+    })
+    this.#wakeTimer.unref()
+  }
+
+  async #wake(): Promise<void> {
+    if (this.#state !== 'running') return
+    try {
+      const woken = await this.#store.wake()
+      if (woken >= 1000) void this.#wake()
+    } catch (error) {
+      if (this.#state === 'running') this.#log.warn('waking runs failed', { message: (error as Error).message })
+    }
+    this.#claimSoon()
+    this.#incarnation?.lease.poke()
+  }
+
+  // ── messages ───────────────────────────────────────────────────────────────────────────────────
+
+  #onMessageHint(runIds: readonly string[]): void {
+    let elsewhere = false
+    for (const runId of runIds) {
+      const runner = this.#incarnation?.runners.get(runId)
+      if (runner === undefined) elsewhere = true
+      else this.#fetchInbox(runner)
+    }
+    // A run that waited has become ready by its message.
+    if (elsewhere) this.#claimSoon()
+  }
+
+  #fetchInbox(runner: Runner): void {
+    this.#inboxWanted.add(runner)
+    if (!this.#inboxBusy) void this.#fetchInboxes()
+  }
+
+  async #fetchInboxes(): Promise<void> {
+    this.#inboxBusy = true
+    while (this.#inboxWanted.size > 0) {
+      const runners = [...this.#inboxWanted].filter((runner) => !runner.gone)
+      this.#inboxWanted.clear()
+      if (runners.length === 0) break
+      try {
+        const found = await this.#store.inbox(runners.map(({ runId }) => runId))
+        for (const runner of runners) {
+          const inbox = found.get(runner.runId)
+          if (inbox !== undefined) runner.messages(inbox.msgs, inbox.messages)
+        }
+      } catch (error) {
+        if (this.#state === 'running') this.#log.warn('reading messages failed', { message: (error as Error).message })
+      }
+    }
+    this.#inboxBusy = false
+  }
+
+  // ── draining ───────────────────────────────────────────────────────────────────────────────────
+
+  #allReleased(incarnation: Incarnation, withinMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const check = () => {
+        if (incarnation.runners.size > 0 && !incarnation.over) return
+        originals.clearInterval(poll)
+        originals.clearTimeout(limit)
+        resolve()
+      }
+      const poll = originals.setInterval(check, 10)
+      const limit = originals.setTimeout(() => {
+        originals.clearInterval(poll)
+        resolve()
+      }, withinMs)
+      check()
+    })
+  }
+}
+
+function freshRun(run: ClaimedRun): LoadedRun {
+  return { events: [run.started!], inbox: [], checkpoints: new Map() }
+}
+
+function slotCount(value: number, what: string): number {
+  if (Number.isInteger(value) && value >= 1) return value
+  throw new InvalidInputError(`${what}: expected a whole number from 1, got ${String(value)}.`)
+}
+
+let runtimeInstalled = false
+
+/** What the process needs before workflow code runs in it; once. */
+export function installRuntime(): void {
+  if (runtimeInstalled) return
+  runtimeInstalled = true
+  installCauses()
+  installDeterminism(() => shared.current as any)
+  process.on('unhandledRejection', (reason) => {
+    // A rejection inside a turn belongs to the run; any other ends the process, as it would without stet.
+    const run = shared.current as { unhandled?: unknown[] } | null
+    if (run?.unhandled !== undefined) run.unhandled.push(reason)
+    else if (process.listenerCount('unhandledRejection') === 1) throw reason
+  })
+}
