@@ -134,6 +134,11 @@ describe('plain JSON', () => {
     expect(reads).toBe(1)
   })
 
+  test('a proxy is read through its traps alone', () => {
+    const value = new Proxy({ a: 1 }, { get: (_, key) => (key === 'a' ? () => {} : undefined) })
+    expect(refusalOf(value).path).toBe('$.a')
+  })
+
   test('toJSON is never called in silence', () => {
     expect(refusalOf({ a: { toJSON: () => 1 } }).path).toBe('$.a.toJSON')
     const hidden = Object.defineProperty({ a: 1 }, 'toJSON', { value: () => 'other', enumerable: false })

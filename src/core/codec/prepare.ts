@@ -73,7 +73,7 @@ class Walk {
   #visitObject(value: object, depth: number): object {
     const known = this.#seen.get(value)
     if (known) {
-      
+      this.shared.add(known)
       return known
     }
     if (depth > maxDepth) throw tooDeep(this.#what, this.#path(), maxDepth)
