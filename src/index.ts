@@ -1,5 +1,6 @@
 /** The public surface of stet. `stet/testing` has the rest. */
 export { context } from './core/ctx.js'
+export { dag, dagFromJSON } from './core/dag.js'
 export * from './core/errors.js'
 export type * from './core/types.js'
 export { query, signal, update, workflow } from './core/workflow.js'

@@ -12,7 +12,7 @@ import { createPostgresStore, type PostgresStore } from './store/postgres/store.
 import { WorkerLoop, type WorkerSettings } from './worker/worker.js'
 
 export interface StetSettings extends types.StetOptions {
-  /** Connections for statements (default 4; `STET_POOL_SIZE`). With 1, everything shares one. */
+  /** Connections for statements (default 5; `STET_POOL_SIZE`). With 1, everything shares one. */
   readonly poolSize?: number
 }
 

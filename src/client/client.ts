@@ -34,7 +34,7 @@ export class Client {
     this.#starts = new Batcher(async (requests) => {
       const { store, hints } = await this.#ready()
       const found = await store.start(requests)
-      hints.publish([{ kind: 'ready', queues: [...new Set(requests.map(({ queue }) => queue))] }])
+      hints.local([{ kind: 'ready', queues: [...new Set(requests.map(({ queue }) => queue))] }])
       return found
     })
     this.#posts = new Batcher(async (messages) => {
@@ -63,7 +63,10 @@ export class Client {
         options.tx === undefined
           ? await this.#starts.add(request)
           : (await (await this.#ready()).startInTransaction(options.tx, [request]))[0]!
-      if (existing === null) return new RunHandle(this, request.id, request.runId)
+      if (existing === null) {
+        if (options.tx === undefined) this.#waiter?.started(request.runId)
+        return new RunHandle(this, request.id, request.runId)
+      }
       if (!existing.open) {
         if (request.ifClosed === 'fail') {
           throw new IdConflictError(

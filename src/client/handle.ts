@@ -23,7 +23,8 @@ export class RunHandle implements Handle<any> {
 
   async result(options: { timeout?: Duration } = {}): Promise<any> {
     const timeoutMs = options.timeout === undefined ? null : durationMs(options.timeout, 'result: timeout')
-    const { runId } = await this.#client.row(this.#ref)
+    // By id means the latest run, which has to be looked up.
+    const runId = this.runId === '' ? (await this.#client.row(this.id)).runId : this.runId
     return outputOf(await (await this.#client.waiter()).wait(runId, timeoutMs))
   }
 

@@ -8,6 +8,8 @@ interface Waiter {
   readonly reject: (error: unknown) => void
 }
 
+const maxSure = 10_000
+
 /** How often all waits of the process are asked for together, in case a hint was lost. */
 const pollMs = 2_000
 
@@ -24,6 +26,9 @@ export class ResultWaiter {
   #toRead = new Set<string>()
   #reading = false
   #closed = false
+  #listening = false
+  /** Runs that were started while this was listening, and have not been heard of since: no need to ask for them. */
+  readonly #sure = new Set<string>()
 
   constructor(store: Store, hints: Hints) {
     this.#store = store
@@ -57,9 +62,17 @@ export class ResultWaiter {
                 }),
               )
             }, timeoutMs)
-      this.#read([runId])
+      if (!this.#sure.has(runId)) this.#read([runId])
       this.#arm()
     })
+  }
+
+  /** A run was started by this process: its end will be heard. */
+  started(runId: string): void {
+    if (!this.#listening) return
+    this.#sure.add(runId)
+    // Handles that nobody waits on must not add up.
+    if (this.#sure.size > maxSure) this.#sure.delete(this.#sure.values().next().value!)
   }
 
   close(error: Error): void {
@@ -73,9 +86,17 @@ export class ResultWaiter {
   #subscribe(): void {
     this.#subscribed ??= this.#hints.subscribe({
       hint: (hint) => {
-        if (hint.kind === 'closed') this.#read(hint.runIds.filter((runId) => this.#waiting.has(runId)))
+        if (hint.kind !== 'closed') return
+        for (const runId of hint.runIds) this.#sure.delete(runId)
+        const awaited = hint.runIds.filter((runId) => this.#waiting.has(runId))
+        if (hint.result === undefined) this.#read(awaited)
+        else for (const runId of awaited) this.#settle({ runId, ...(hint.result as Omit<RunResult, 'runId'>) })
       },
-      connected: () => this.#read([...this.#waiting.keys()]),
+      connected: () => {
+        this.#listening = true
+        this.#sure.clear()
+        this.#read([...this.#waiting.keys()])
+      },
     })
   }
 

@@ -5,7 +5,9 @@
 import { relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-const here = fileURLToPath(new URL('../', import.meta.url))
+/** Our own folders: the one that this runs from, and the sources, which stacks name when source maps are on. */
+const own = ['../', '../../src/'].map((folder) => fileURLToPath(new URL(folder, import.meta.url)))
+const isOurs = (path: string) => own.some((folder) => path.startsWith(folder))
 
 const known = new Map<string, string | undefined>()
 
@@ -52,13 +54,12 @@ function fullStack(): string {
 const ownFiles = new Map<string, boolean>()
 
 function isOwn(file: string): boolean {
-  let own = ownFiles.get(file)
-  if (own === undefined) {
-    const path = toPath(file)
-    own = path.startsWith(here) || file.startsWith('node:')
-    ownFiles.set(file, own)
+  let known = ownFiles.get(file)
+  if (known === undefined) {
+    known = file.startsWith('node:') || isOurs(toPath(file))
+    ownFiles.set(file, known)
   }
-  return own
+  return known
 }
 
 function toPath(file: string): string {
@@ -73,7 +74,7 @@ export function firstUserFrame(stack: string): string | undefined {
     .map((line) => /(?:\(|at (?:async )?)((?:file:\/\/|\/|[A-Za-z]:[\\/])[^()]*?):(\d+):\d+\)?$/.exec(line))
     .filter((match) => match !== null)
     .map((match) => ({ path: toPath(match[1]!), line: match[2]! }))
-    .filter(({ path }) => !path.startsWith(here))
+    .filter(({ path }) => !isOurs(path))
   const frame = frames.find(({ path }) => !path.includes(`${sep}node_modules${sep}`)) ?? frames[0]
   return frame && `${displayPath(frame.path)}:${frame.line}`
 }

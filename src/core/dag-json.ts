@@ -2,6 +2,7 @@
 import { InvalidInputError } from './errors.js'
 import { checkName } from './ids.js'
 import { checkTaskOptions, type Plan, planOf, runPlan, shown, type TaskPlan } from './plan.js'
+import type { ResolvedRetry } from './retry.js'
 import { checkFields, didYouMean } from './suggest.js'
 import type { DagSpec, StepContext, Workflow } from './types.js'
 import { definition, workflow } from './workflow.js'
@@ -35,12 +36,12 @@ export function dagFromJSON(spec: DagSpec, tasks: Record<string, JSONTaskFn>): W
   let plan: Plan
   const options = spec.version === undefined ? {} : { version: spec.version }
   const made = workflow(spec.name, options, async (_ctx, input: any) => runPlan(plan, input))
-  plan = planOf(tasksOf(spec, tasks, what), null, what, definition(made)!.retry)
+  plan = planOf(tasksOf(spec, tasks, what, definition(made)!.retry), null, what)
   return made
 }
 
 /** Each task checked, and its dependencies found. */
-function tasksOf(spec: DagSpec, functions: Record<string, JSONTaskFn>, what: string): TaskPlan[] {
+function tasksOf(spec: DagSpec, functions: Record<string, JSONTaskFn>, what: string, retry: ResolvedRetry): TaskPlan[] {
   if (!Array.isArray(spec.tasks)) {
     throw new InvalidInputError(`${what}, tasks: expected an array, got ${shown(spec.tasks)}.`)
   }
@@ -51,7 +52,7 @@ function tasksOf(spec: DagSpec, functions: Record<string, JSONTaskFn>, what: str
       throw new InvalidInputError(`${place}: expected an object with name and use, got ${shown(task)}.`)
     }
     const { name, use, dependsOn = [], with: given } = task as DagSpec['tasks'][number]
-    const checked = checkTaskOptions(name, task, place, place, taskFields)
+    const checked = checkTaskOptions(name, task, place, place, retry, taskFields)
     const other = places.get(checked.name)
     if (other !== undefined) {
       throw new InvalidInputError(`${place}.name: "${checked.name}" is the name of tasks[${other}] already.`)
@@ -103,9 +104,28 @@ function functionOf(functions: Record<string, JSONTaskFn>, use: unknown, place: 
   throw new InvalidInputError(`${place}: no function "${use}" was given.${help}`)
 }
 
-/** The step's own context with `with` beside it; its methods and getters stay those of the step. */
-function withGiven(step: StepContext, given: unknown): StepContext & { with: any } {
-  return Object.create(step, { with: { value: given, enumerable: true } })
+/** The step with `with` beside it. Not a copy: getters stay getters, and methods are called on the step itself. */
+function withGiven(step: StepContext, given: unknown): StepContext & { with: unknown } {
+  return {
+    get attempt() {
+      return step.attempt
+    },
+    get signal() {
+      return step.signal
+    },
+    get idempotencyKey() {
+      return step.idempotencyKey
+    },
+    get checkpoint() {
+      return step.checkpoint
+    },
+    saveCheckpoint: (value) => step.saveCheckpoint(value),
+    heartbeat: () => step.heartbeat(),
+    get log() {
+      return step.log
+    },
+    with: given,
+  }
 }
 
 /** @throws InvalidInputError naming the path of the first cycle: `a → b → a`, each depending on the next */

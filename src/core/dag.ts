@@ -11,9 +11,13 @@
 import { callsite } from './callsite.js'
 import { InvalidInputError } from './errors.js'
 import { checkTaskOptions, type Plan, planOf, runPlan, type TaskPlan } from './plan.js'
+import type { ResolvedRetry } from './retry.js'
 import type { AnyWorkflow, Dag, DagResult, Task, TaskOptions, Workflow, WorkflowOptions } from './types.js'
 import { definition, workflow } from './workflow.js'
 
+export { dagFromJSON } from './dag-json.js'
+
+// biome-ignore lint/suspicious/noConfusingVoidType: a function that returns nothing is what is meant
 type Returned = Record<string, Task<any>> | void
 
 /**
@@ -57,9 +61,9 @@ export function dag(
   let plan: Plan
   // The workflow first: it checks the name and the options, and resolves the retry policy that tasks fall back to.
   const made = workflow(name, options, async (_ctx, input) => runPlan(plan, input))
-  const builder = new Builder(`dag "${name}"`)
+  const builder = new Builder(`dag "${name}"`, definition(made)!.retry)
   const returned = define({ task: builder.task.bind(builder) } as Dag<any>)
-  plan = planOf(builder.close(), builder.result(returned), builder.what, definition(made)!.retry)
+  plan = planOf(builder.close(), builder.result(returned), builder.what)
   return made
 }
 
@@ -67,12 +71,15 @@ type AnyTaskFn = (input: any, dependencies: any, step: any) => unknown
 
 class Builder {
   readonly what: string
+  /** What tasks fall back to. */
+  readonly #retry: ResolvedRetry
   readonly #tasks = new Map<Task<any>, TaskPlan>()
   readonly #names = new Set<string>()
   #closed = false
 
-  constructor(what: string) {
+  constructor(what: string, retry: ResolvedRetry) {
     this.what = what
+    this.#retry = retry
   }
 
   task(
@@ -89,7 +96,7 @@ class Builder {
     const where = callsite()
     const what = `${this.what}, task "${name}"`
     if (this.#names.has(name)) throw new InvalidInputError(`${what}: there is a task of this name already.`)
-    const checked = checkTaskOptions(name, options, what, what)
+    const checked = checkTaskOptions(name, options, what, what, this.#retry)
     const dependsOn: unknown = options.dependsOn ?? []
     if (!Array.isArray(dependsOn)) {
       throw new InvalidInputError(`${what}, dependsOn: expected an array of tasks, got ${typeof dependsOn}.`)
@@ -119,14 +126,23 @@ class Builder {
   /** The output of the run by key: null when `define` returned nothing. */
   result(returned: unknown): [string, TaskPlan][] | null {
     if (returned === undefined) return null
-    if (typeof returned !== 'object' || returned === null || Array.isArray(returned) || 'then' in returned) {
-      const got =
-        returned !== null && typeof returned === 'object' && 'then' in returned
-          ? 'a promise. The function that declares the tasks cannot be async.'
-          : `${returned === null ? 'null' : Array.isArray(returned) ? 'an array' : typeof returned}.`
-      throw new InvalidInputError(`${this.what}: expected an object of tasks, or nothing, to be returned, got ${got}`)
+    const problem =
+      typeof returned !== 'object' || returned === null
+        ? `got ${returned === null ? 'null' : typeof returned}.`
+        : Array.isArray(returned)
+          ? 'got an array.'
+          : this.#tasks.has(returned as Task<any>)
+            ? `got the task "${(returned as Task<any>).name}" itself. Return it in an object.`
+            : typeof (returned as { then?: unknown }).then === 'function'
+              ? 'got a promise. The function that declares the tasks cannot be async.'
+              : null
+    if (problem !== null) {
+      throw new InvalidInputError(`${this.what}: expected an object of tasks, or nothing, to be returned, ${problem}`)
     }
-    return Object.entries(returned).map(([key, task]) => [key, this.#planOf(task, `${this.what}, returned "${key}"`)])
+    return Object.entries(returned as object).map(([key, task]) => [
+      key,
+      this.#planOf(task, `${this.what}, returned "${key}"`),
+    ])
   }
 
   #planOf(task: unknown, what: string): TaskPlan {

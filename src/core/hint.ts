@@ -4,4 +4,9 @@ export type Hint =
   /** Workers have come or gone. */
   | { readonly kind: 'workers'; readonly ids: readonly string[] }
   | { readonly kind: 'message'; readonly runIds: readonly string[] }
-  | { readonly kind: 'closed'; readonly runIds: readonly string[] }
+  | {
+      readonly kind: 'closed'
+      readonly runIds: readonly string[]
+      /** What came of the only run named, when it is short. */
+      readonly result?: { readonly status: string; readonly payload: string | null }
+    }

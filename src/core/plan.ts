@@ -1,4 +1,5 @@
 /** How the tasks of a dag are checked, and run. Its invariants stand in `dag.ts`. */
+import { durationMs } from './duration.js'
 import { CancelledFailure, InvalidInputError } from './errors.js'
 import type { Execution } from './execution.js'
 import { checkName } from './ids.js'
@@ -6,7 +7,7 @@ import { type ResolvedRetry, resolveRetry } from './retry.js'
 import { shared } from './state.js'
 import { type ResolvedStep, resolveStep } from './step.js'
 import { checkFields } from './suggest.js'
-import type { RetryPolicy, StepContext, StepOptions } from './types.js'
+import type { Duration, RetryPolicy, StepContext, StepOptions } from './types.js'
 
 /** A task as it was declared, checked. */
 export interface TaskPlan {
@@ -14,7 +15,7 @@ export interface TaskPlan {
   readonly critical: boolean
   /** Runs whatever became of its dependencies. */
   readonly whenClosed: boolean
-  readonly options: StepOptions
+  readonly step: Omit<ResolvedStep, 'fn'>
   /** In the order of declaration; one that is named twice stands here twice. */
   readonly dependencies: readonly TaskPlan[]
   readonly where: string | undefined
@@ -31,19 +32,13 @@ export interface Plan {
 interface PlannedTask {
   readonly task: TaskPlan
   readonly index: number
-  readonly step: Omit<ResolvedStep, 'fn'>
   /** Indices of tasks; each once, ascending. */
   readonly dependencies: readonly number[]
   readonly dependents: readonly number[]
 }
 
-/** Orders and resolves. `tasks` have no cycle among them. */
-export function planOf(
-  tasks: readonly TaskPlan[],
-  result: Plan['result'],
-  what: string,
-  workflowRetry: ResolvedRetry,
-): Plan {
+/** Finds who waits for whom. `tasks` have no cycle among them. */
+export function planOf(tasks: readonly TaskPlan[], result: Plan['result'], what: string): Plan {
   if (tasks.length === 0) throw new InvalidInputError(`${what}: expected at least one task, got none.`)
   const indexOf = new Map(tasks.map((task, index) => [task, index]))
   const dependents: number[][] = tasks.map(() => [])
@@ -51,14 +46,9 @@ export function planOf(
     const dependencies = [...new Set(task.dependencies.map((dependency) => indexOf.get(dependency)!))]
     dependencies.sort((a, b) => a - b)
     for (const dependency of dependencies) dependents[dependency]!.push(index)
-    const { fn: _, ...step } = resolveStep(task.name, neverCalled, task.options, workflowRetry)
-    return { task, index, step, dependencies, dependents: dependents[index]! }
+    return { task, index, dependencies, dependents: dependents[index]! }
   })
   return { tasks: planned, result }
-}
-
-function neverCalled(): never {
-  throw new Error('the body of a task is given when it starts')
 }
 
 type State = 'open' | 'running' | 'completed' | 'failed' | 'skipped'
@@ -79,12 +69,12 @@ export function runPlan(plan: Plan, input: unknown): Promise<Record<string, unkn
 
   return new Promise((resolve, reject) => {
     const ask = (planned: PlannedTask, skip: string | null): Promise<unknown> => {
-      const { task, index, step, dependencies } = planned
+      const { task, index, dependencies } = planned
       const operation = run.ask(
         task.name,
         skip !== null
           ? { kind: 'skip', reason: skip }
-          : { kind: 'step', step: { ...step, fn: (context) => task.call(input, outputOf, context) } },
+          : { kind: 'step', step: { ...task.step, fn: (context) => task.call(input, outputOf, context) } },
         dependencies.length === 0 ? [0] : dependencies.map((each) => operations[each]!).sort((a, b) => a - b),
         task.where,
       )
@@ -154,14 +144,7 @@ function resultOf(
 
 const stepFields = ['retry', 'timeout', 'totalTimeout', 'heartbeatTimeout', 'mode'] as const
 const taskFields = ['dependsOn', 'critical', 'when', ...stepFields]
-export const retryFields = [
-  'maxAttempts',
-  'initialInterval',
-  'backoffCoefficient',
-  'maxInterval',
-  'jitter',
-  'nonRetryable',
-]
+const retryFields = ['maxAttempts', 'initialInterval', 'backoffCoefficient', 'maxInterval', 'jitter', 'nonRetryable']
 
 /**
  * Checks the options of a task, whichever way it was declared. `what` names the task in messages.
@@ -172,8 +155,9 @@ export function checkTaskOptions(
   options: unknown,
   nameWhat: string,
   what: string,
+  workflowRetry: ResolvedRetry,
   knownFields: readonly string[] = taskFields,
-): Pick<TaskPlan, 'name' | 'critical' | 'whenClosed' | 'options'> {
+): Pick<TaskPlan, 'name' | 'critical' | 'whenClosed' | 'step'> {
   checkName(name, `${nameWhat}, name`)
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new InvalidInputError(`${what}: expected options, got ${shown(options)}.`)
@@ -196,10 +180,16 @@ export function checkTaskOptions(
   const stepOptions: Record<string, unknown> = {}
   for (const field of stepFields) {
     const value = (options as Record<string, unknown>)[field]
-    if (value !== undefined) stepOptions[field] = value
+    if (value === undefined) continue
+    if (/timeout$/i.test(field)) durationMs(value as Duration, `${what}, ${field}`)
+    stepOptions[field] = value
   }
-  return { name, critical, whenClosed: when === 'closed', options: stepOptions as StepOptions }
+  const { fn: _, ...step } = resolveStep(name, notYet, stepOptions as StepOptions, workflowRetry)
+  return { name, critical, whenClosed: when === 'closed', step }
 }
+
+/** The body of a task is made when it starts: it needs the input and the outputs of that run. */
+function notYet(): void {}
 
 /** A value in a message: short, and never throws. */
 export function shown(value: unknown): string {

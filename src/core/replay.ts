@@ -1,6 +1,7 @@
 /** Feeds a whole history to a new Execution: the pure form of what a worker does when it takes a run up. */
-import { type Blockage, Execution, type ExecutionHooks, type Outcome, type RunIdentity } from './execution.js'
+
 import type { RecordedEvent } from './events.js'
+import { type Blockage, Execution, type ExecutionHooks, type Outcome, type RunIdentity } from './execution.js'
 import type { Operation } from './operation.js'
 import type { Definition } from './workflow.js'
 

@@ -34,15 +34,18 @@ export function checkFields(value: object, known: readonly string[], what: strin
   }
 }
 
-/** How many letters must be put in, left out or replaced to make one text of the other. */
+/** How many letters must be put in, left out, replaced or swapped with their neighbour to make one text of the other. */
 function distance(a: string, b: string): number {
+  let twoAbove: number[] = []
   let above = Array.from({ length: b.length + 1 }, (_, j) => j)
   for (let i = 1; i <= a.length; i++) {
     const row = [i]
     for (let j = 1; j <= b.length; j++) {
       const replaced = above[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
-      row.push(Math.min(replaced, above[j]! + 1, row[j - 1]! + 1))
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? twoAbove[j - 2]! + 1 : replaced
+      row.push(Math.min(replaced, swapped, above[j]! + 1, row[j - 1]! + 1))
     }
+    twoAbove = above
     above = row
   }
   return above[b.length]!

@@ -72,5 +72,10 @@ async function observe(
 /** The promise of an async function is made while the function's own frame is on top, without `new Promise` above it. */
 function isUserAsync(frames: readonly string[]): boolean {
   const top = frames[0]
-  return top !== undefined && !top.includes('new Promise') && firstUserFrame(top) !== undefined && !top.includes('node_modules')
+  return (
+    top !== undefined &&
+    !top.includes('new Promise') &&
+    firstUserFrame(top) !== undefined &&
+    !top.includes('node_modules')
+  )
 }

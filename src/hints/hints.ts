@@ -47,10 +47,15 @@ export class Hints {
     await this.#subscription?.catch(() => {})
   }
 
+  /** Passes hints on inside this process: the store has told the others, or will. */
+  local(hints: readonly Hint[]): void {
+    if (!this.#closed) for (const hint of hints) this.#spread(hint)
+  }
+
   /** Sends hints without waiting. What comes while a publication is under way goes with the next. */
   publish(hints: readonly Hint[]): void {
     if (this.#closed) return
-    for (const hint of hints) this.#spread(hint)
+    this.local(hints)
     this.#waiting.push(...hints)
     if (!this.#publishing) void this.#send()
   }

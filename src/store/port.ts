@@ -161,6 +161,8 @@ export interface Beat {
   readonly now: number
   /** Runs that it could claim wait. */
   readonly ready: boolean
+  /** Among them are runs that are to be claimed one at a time. */
+  readonly suspects: boolean
   /** When the next waiting run is due, ms since the epoch. */
   readonly nextDue: number | null
   /** Workers that should be gone: their lease is over, or they own runs without being there. */
@@ -222,6 +224,7 @@ export interface Store {
   migrate(): Promise<number>
 
   // starting, talking to and reading runs
+  /** Also gives the hint that runs are ready. */
   start(requests: readonly StartRequest[]): Promise<(ExistingRun | null)[]>
   post(messages: readonly MessageRequest[]): Promise<MessageAnswer[]>
   /** Closes a run that nobody owns; false: somebody does, or it is closed. */
@@ -246,6 +249,7 @@ export interface Store {
   load(runIds: readonly string[]): Promise<Map<string, LoadedRun>>
   inbox(runIds: readonly string[]): Promise<Map<string, { msgs: number; messages: InboxMessage[] }>>
   append(workerId: string, batch: string, events: readonly AppendEvent[]): Promise<AppendAnswer>
+  /** Also gives the hint that runs have closed. */
   change(workerId: string, changes: readonly RowChange[]): Promise<ChangeAnswer>
   saveCheckpoint(workerId: string, runId: string, claim: number, op: number, payload: string | null): Promise<boolean>
   unblock(workflows: readonly string[]): Promise<number>

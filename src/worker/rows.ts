@@ -11,7 +11,7 @@ interface Waiting {
   tries: number
 }
 
-const maxRows = 1_000
+const maxRows = 250
 const maxPauseMs = 250
 
 export class RowChanger {

@@ -36,6 +36,10 @@ export interface RunnerHost {
   readonly stepOverrides: ReadonlyMap<string, (...args: any[]) => unknown> | undefined
   /** Replays each history once when its run is let go of, and reports any difference (dev and testing). */
   readonly verify: ((runner: Runner, events: readonly RecordedEvent[]) => void) | undefined
+  /** A run whose next timer is nearer than this, ms, stays in memory. */
+  readonly holdMs: number
+  /** Told at each place where a crash makes a difference (testing). It may abandon the run. */
+  readonly passing: ((point: CrashPoint, step: string) => void) | undefined
   log(level: LogLevel, message: string, fields: object): void
   /** The run is no longer held. `due`: when it wakes, if it waits. */
   released(runner: Runner, due: number | null): void
@@ -43,8 +47,10 @@ export interface RunnerHost {
   fetchInbox(runner: Runner): void
 }
 
-/** A run whose next timer is nearer than this stays in memory. */
-const holdMs = 1_000
+/** Before a step's body begins; after its effect, before that is recorded; when an attempt's end has been committed. */
+export type CrashPoint = 'before' | 'effect' | 'commit'
+
+const attemptEnds: ReadonlySet<EventType> = new Set(['StepCompleted', 'StepFailed', 'AttemptFailed'] as const)
 
 type State = 'loading' | 'active' | 'leaving' | 'gone'
 
@@ -150,6 +156,12 @@ export class Runner {
 
   #committed(events: RecordedEvent[]): void {
     if (this.#state === 'gone') return
+    if (this.#host.passing !== undefined) {
+      for (const { type, name } of events) {
+        if (attemptEnds.has(type) && !this.gone) this.#host.passing('commit', name!)
+      }
+      if (this.gone) return
+    }
     this.#deliver(events)
   }
 
@@ -268,6 +280,11 @@ export class Runner {
       this.#bodyOver()
       return
     }
+    this.#host.passing?.('before', operation.name)
+    if (this.gone) {
+      this.#bodyOver()
+      return
+    }
     const { step } = operation.request
     const began = this.#host.clock.now()
     const override = this.#host.stepOverrides?.get(operation.name)
@@ -287,6 +304,7 @@ export class Runner {
       },
       (result) => {
         this.#attempts.delete(operation.index)
+        if (this.#state !== 'gone') this.#host.passing?.('effect', operation.name)
         if (this.#state !== 'gone' && !operation.settled) this.#attemptOver(operation, result, began)
         this.#bodyOver()
       },
@@ -485,11 +503,7 @@ export class Runner {
       op: operation.index,
       name: operation.name,
       payload,
-      facts: {
-        causes: operation.causes.text,
-        ...(operation.where === undefined ? {} : { where: operation.where }),
-        ...facts,
-      },
+      facts: { ...operation.facts, ...facts },
     }
   }
 
@@ -526,7 +540,7 @@ export class Runner {
     }
     if (this.#bodies > 0 || !this.#log.quiet || this.#checkingTime || this.#cancelOnItsWay) return
     const due = this.#nextDue()
-    if (!this.#draining && due !== null && due - this.#host.clock.now() < holdMs) {
+    if (!this.#draining && due !== null && due - this.#host.clock.now() < this.#host.holdMs) {
       this.#armDue(due)
       return
     }
@@ -540,9 +554,8 @@ export class Runner {
       op: operation.index,
       kind: operation.kind,
       name: operation.name,
-      causes: operation.causes.text,
+      ...operation.facts,
       askedAt: operation.askedAt,
-      ...(operation.where === undefined ? {} : { where: operation.where }),
       ...(this.#dues.has(operation) ? { dueAt: this.#dues.get(operation) } : {}),
       ...(operation.failedAttempts > 0 ? { attempts: operation.failedAttempts } : {}),
     }))

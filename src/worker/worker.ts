@@ -30,6 +30,9 @@ export interface WorkerSettings extends WorkerOptions {
   readonly drainMs?: number
   readonly steps?: Record<string, (...args: any[]) => unknown>
   readonly verify?: RunnerHost['verify']
+  /** A run whose next timer is nearer than this, ms, stays in memory; default 1,000. */
+  readonly holdMs?: number
+  readonly passing?: RunnerHost['passing']
   /** Called when all runs have been let go of; each time. */
   readonly onIdle?: () => void
 }
@@ -68,6 +71,8 @@ export class WorkerLoop implements Worker {
   #claimAgain = false
   /** The last claim came back full: more is probably there. */
   #moreReady = false
+  /** The last beat told of runs that are to be claimed one at a time. */
+  #suspectsReady = false
   #wakeTimer: NodeJS.Timeout | null = null
   #wakeAt = Number.POSITIVE_INFINITY
   #watchdog: NodeJS.Timeout | null = null
@@ -181,6 +186,14 @@ export class WorkerLoop implements Worker {
     return this.#clock
   }
 
+  /** As if the process had died here and another had come: what is not committed is lost (testing). */
+  crash(): void {
+    const incarnation = this.#incarnation
+    if (incarnation === null || incarnation.over) return
+    this.#fenced(incarnation)
+    void this.#store.unregister(incarnation.id).then(() => this.#takeOver([]))
+  }
+
   // ── being alive ────────────────────────────────────────────────────────────────────────────────
 
   #incarnate(): Promise<void> {
@@ -196,7 +209,7 @@ export class WorkerLoop implements Worker {
         flusher: new Flusher(this.#store, id, { ...listener, time: (at) => this.#clock.observe(at) }),
         rows: new RowChanger(this.#store, id, {
           ...listener,
-          closed: (runIds) => this.#hints.publish([{ kind: 'closed', runIds }]),
+          closed: (runIds) => this.#hints.local([{ kind: 'closed', runIds }]),
         }),
         runners: new Map(),
         lease: null as unknown as Lease,
@@ -226,7 +239,8 @@ export class WorkerLoop implements Worker {
     incarnation.lastBeat = originals.performanceNow()
     if (beat.overdue) void this.#takeOver([])
     if (beat.nextDue !== null) this.#wakeBy(beat.nextDue)
-    if (beat.ready) this.#claimSoon()
+    this.#suspectsReady = beat.suspects
+    if (beat.ready || beat.suspects) this.#claimSoon()
     for (const { runId, msgs } of beat.msgs) {
       const runner = incarnation.runners.get(runId)
       if (runner !== undefined && msgs > runner.seen) this.#fetchInbox(runner)
@@ -306,22 +320,21 @@ export class WorkerLoop implements Worker {
     try {
       const claimed = await this.#store.claim(incarnation.id, this.#lanes, free, false)
       this.#moreReady = claimed.length === free
-      const holdsSuspect = [...incarnation.runners.values()].some((runner) => runner.claimed.crashes >= suspectAfter)
-      if (claimed.length < free && !holdsSuspect && this.#suspectsLikely) {
-        claimed.push(...(await this.#store.claim(incarnation.id, this.#lanes, 1, true)))
-      }
       this.#take(incarnation, claimed)
+      if (this.#suspectsReady) await this.#claimSuspect(incarnation)
     } catch (error) {
       if (this.#state === 'running') this.#log.warn('claiming failed', { message: (error as Error).message })
     }
     this.#claiming = false
-    if (this.#claimAgain) void this.#claim()
+    if (this.#claimAgain && this.#state === 'running') void this.#claim()
     else this.#checkIdle()
   }
 
-  /** Asked for only when something was ready and the plain claim did not bring it. */
-  get #suspectsLikely(): boolean {
-    return true
+  /** Runs that crashed their worker before are held one at a time, so that the next crash tells which one it was. */
+  async #claimSuspect(incarnation: Incarnation): Promise<void> {
+    if ([...incarnation.runners.values()].some(({ claimed }) => claimed.crashes >= suspectAfter)) return
+    this.#suspectsReady = false
+    this.#take(incarnation, await this.#store.claim(incarnation.id, this.#lanes, 1, true))
   }
 
   #take(incarnation: Incarnation, claimed: readonly ClaimedRun[]): void {
@@ -348,7 +361,7 @@ export class WorkerLoop implements Worker {
   }
 
   #hostOf(incarnation: Incarnation): RunnerHost {
-    const { steps, verify } = this.#settings
+    const { steps, verify, holdMs = 1_000, passing } = this.#settings
     return {
       workerId: incarnation.id,
       store: this.#store,
@@ -358,6 +371,8 @@ export class WorkerLoop implements Worker {
       clock: this.#clock,
       stepOverrides: steps === undefined ? undefined : new Map(Object.entries(steps)),
       verify,
+      holdMs,
+      passing,
       log: (level: LogLevel, message, fields) => this.#log[level](message, fields),
       released: (runner, due) => this.#released(incarnation, runner, due),
       fetchInbox: (runner) => this.#fetchInbox(runner),

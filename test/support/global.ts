@@ -1,5 +1,5 @@
 /** Before all tests: a server of their own, without waiting for the disk, and a migrated template database. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
@@ -13,6 +13,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
   let serverUrl = given
   if (serverUrl === undefined) {
     const folder = mkdtempSync(join(tmpdir(), 'stet-test-'))
+    // As root the server runs as another user, who must be able to get through.
+    chmodSync(folder, 0o755)
     const options = {
       projectDir: folder,
       dataDir: join(folder, 'pg'),

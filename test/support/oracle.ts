@@ -80,7 +80,7 @@ export function generate(seed: string): readonly Statement[] {
       const kind = places === 0 ? upTo(22) : upTo(100)
       if (kind < 20) {
         if (budget-- <= 0) continue
-        body.push({ do: 'step', fails: chance(12) })
+        body.push({ do: 'step', fails: chance(20) })
         places++
         if (chance(45)) waits({ do: 'await', place: places - 1, rethrow: chance(30) })
       } else if (kind < 22) {
@@ -441,7 +441,7 @@ function deferred(parent: Tracked, seen: Seen): Tracked {
 
 function group(kind: GroupKind, members: readonly Tracked[], seen: Seen): Tracked {
   const promises = members.map(({ promise }) => promise)
-  const promise = quiet<unknown>(Promise[kind](promises as never))
+  const promise = quiet((Promise[kind].bind(Promise) as (members: Promise<unknown>[]) => Promise<unknown>)(promises))
   const ends = (ended: Ended): Ended[] | null => {
     const { ok, value } = ended
     if (kind === 'all' && ok) return Array.isArray(value) ? value.map((each) => ({ ok: true, value: each })) : null
@@ -464,7 +464,8 @@ function group(kind: GroupKind, members: readonly Tracked[], seen: Seen): Tracke
     seen: (ended) => {
       if (!decidedByOne(ended.ok)) return union(seen, ...ends(ended)!.map((each, i) => members[i]!.seen(each)))
       const candidates = [...new Set(members)].filter((member) => member.matches(ended))
-      const direct = candidates.filter((member) => !member.forwards(ended))
+      // All sleeps settle with the same nothing: then being direct says nothing either.
+      const direct = candidates.filter((member) => ended.value !== undefined && !member.forwards(ended))
       const [winner, ...others] = direct.length > 0 ? direct : candidates
       if (winner === undefined) throw new Error('nobody won')
       const known = union(seen, winner.seen(ended))

@@ -6,6 +6,9 @@
  *     land after the new owner has read the history.
  * A2. An event is written only while its run has this owner and this claim, and only behind its predecessor.
  * A3. Appending locks no run row: an open transaction that has sent a signal delays nobody's steps.
+ *
+ * The owner is compared as an expression, so that no plan goes through all runs of the owner for each event.
+ *
  * A4. Rows are changed after the events they depend on; the closing event and the status commit together.
  */
 import type { AppendAnswer, AppendEvent, ChangeAnswer, RowAnswer, RowChange } from '../port.js'
@@ -22,7 +25,7 @@ i AS (
   SELECT u.run_id, u.seq, u.type, u.op, u.name, u.payload, u.facts, w.at, $2
     FROM w, unnest($3::text[], $4::int[], $5::int[], $6::int[], $7::text[], $8::int[], $9::text[], $10::text[], $11::text[])
             AS u(run_id, claim, seq, first_seq, type, op, name, payload, facts)
-    JOIN stet_store.runs r ON r.run_id = u.run_id AND r.owner = $1 AND r.claim = u.claim
+    JOIN stet_store.runs r ON r.run_id = u.run_id AND r.owner || '' = $1 AND r.claim = u.claim
    WHERE EXISTS (SELECT FROM stet_store.history h WHERE h.run_id = u.run_id AND h.seq = u.first_seq - 1)
       ON CONFLICT DO NOTHING
   RETURNING run_id, seq)${
@@ -119,7 +122,7 @@ l AS MATERIALIZED (
   SELECT u.* FROM w, unnest($2::text[], $3::int[], $4::text[], $5::int[], $6::float8[], $7::text[], $8::text[], $9::text[], $10::text[],
                             $11::int[], $12::text[], $13::text[], $14::text[])
               AS u(run_id, claim, status, seen, due, waits, problem, error_name, error_message, seq, type, payload, facts)
-    JOIN stet_store.runs r ON r.run_id = u.run_id AND r.owner = $1 AND r.claim = u.claim
+    JOIN stet_store.runs r ON r.run_id = u.run_id AND r.owner || '' = $1 AND r.claim = u.claim
    WHERE u.seen IS NULL OR r.msgs = u.seen
      FOR NO KEY UPDATE OF r SKIP LOCKED),
 h AS (
@@ -132,8 +135,17 @@ u AS (
          error_name = l.error_name, error_message = l.error_message,
          closed_at = CASE WHEN l.seq IS NOT NULL THEN w.at END
     FROM l, w WHERE r.run_id = l.run_id
-  RETURNING r.run_id)
-SELECT (extract(epoch FROM w.at) * 1000)::float8 AS at, (SELECT count(*) FROM u)::int AS changed FROM w`
+  RETURNING r.run_id, r.status, r.closed_at),
+n AS MATERIALIZED (
+  -- Whoever waits for a result hears of it in the same moment as the commit. One row at a time with its result, if short.
+  SELECT pg_notify('stet', CASE WHEN count(*) = 1 AND max(octet_length(l.payload)) <= 4000
+                                THEN 'd' || min(u.run_id) || E'\\n' || min(u.status) || E'\\n' || coalesce(max(l.payload), '')
+                                ELSE 'c' || string_agg(u.run_id, E'\\n') END)
+    FROM u JOIN l USING (run_id) WHERE u.closed_at IS NOT NULL HAVING count(*) > 0)
+SELECT (extract(epoch FROM w.at) * 1000)::float8 AS at, (SELECT count(*) FROM u)::int AS changed, (SELECT count(*) FROM n) FROM w`
+
+/** As many run ids as one NOTIFY can name. */
+export const maxChanges = 250
 
 const nothingElse: ReadonlyMap<string, Exclude<RowAnswer, 'changed'>> = new Map()
 

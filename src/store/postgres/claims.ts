@@ -54,7 +54,7 @@ export async function claimRuns(
       }
     }
   }
-  const result = await db.query({
+  const result = await db.calls.query({
     name: 'stet_claim',
     text: claim,
     values: [

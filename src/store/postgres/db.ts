@@ -9,7 +9,7 @@ import { NoDatabaseError } from '../../core/errors.js'
 
 export interface DbOptions {
   readonly url: string
-  /** Connections for statements, beside the ones that listen and beat. At least 1; default 4. */
+  /** Connections for statements, beside the ones that listen and beat. At least 1; default 5. */
   readonly poolSize?: number
   readonly onWarning?: (message: string) => void
 }
@@ -34,6 +34,10 @@ function clientConfig(url: string): pg.ClientConfig {
   return {
     connectionString: url,
     application_name: 'stet',
+    // Statements are sent without waiting for the answers before them; each is a transaction of its own.
+    pipeline: true,
+    // Planning one of the larger statements costs more than running it, and no parameter changes the best plan.
+    options: '-c plan_cache_mode=force_generic_plan',
     connectionTimeoutMillis: connectTimeoutMs,
     statement_timeout: statementTimeoutMs,
     idle_in_transaction_session_timeout: statementTimeoutMs,
@@ -117,6 +121,8 @@ export class Db {
   readonly events: Lane
   /** Changes of run rows. */
   readonly rows: Lane
+  /** Starts and claims: short, and somebody waits for them. */
+  readonly calls: Lane
   readonly #pool: pg.Pool | null
   readonly #only: Lane | null
   readonly #lanes: Lane[]
@@ -125,21 +131,23 @@ export class Db {
   #wakeRetries = new Set<() => void>()
 
   constructor(options: DbOptions) {
-    const size = options.poolSize ?? 4
+    const size = options.poolSize ?? 5
     this.url = options.url
     this.#onWarning = options.onWarning ?? (() => {})
-    if (size < 3) {
+    if (size < 4) {
       this.#only = new Lane(options.url)
       this.events = this.#only
       this.rows = this.#only
+      this.calls = this.#only
       this.#pool = null
       this.#lanes = [this.#only]
     } else {
       this.#only = null
       this.events = new Lane(options.url)
       this.rows = new Lane(options.url)
-      this.#lanes = [this.events, this.rows]
-      this.#pool = new pg.Pool({ ...clientConfig(options.url), max: size - 2, idleTimeoutMillis: 60_000 })
+      this.calls = new Lane(options.url)
+      this.#lanes = [this.events, this.rows, this.calls]
+      this.#pool = new pg.Pool({ ...clientConfig(options.url), max: size - 3, idleTimeoutMillis: 60_000 })
       this.#pool.on('error', () => {})
       this.#pool.on('connect', (client) => client.on('error', () => {}))
     }

@@ -1,4 +1,8 @@
-/** Hints by NOTIFY: sent after the commit that they speak of, never inside it, where they would make commits queue. */
+/**
+ * Hints by NOTIFY. A commit that notifies waits for all others that do, so hints of starts and messages, which come from
+ * many processes, go after the commit that they speak of. Closing is the exception (`appends.ts`): its commits are
+ * batches, one at a time a worker.
+ */
 import type { Hint } from '../../core/hint.js'
 import type { Db, Lane } from './db.js'
 
@@ -33,14 +37,21 @@ function decodeHint(payload: string): Hint | null {
   if (payload.startsWith('r')) return { kind: 'ready', queues: words }
   if (payload.startsWith('m')) return { kind: 'message', runIds: words }
   if (payload.startsWith('c')) return { kind: 'closed', runIds: words }
+  if (payload.startsWith('d')) {
+    const [runId, status] = words as [string, string]
+    const result = payload.slice(3 + runId.length + status.length)
+    return { kind: 'closed', runIds: [runId], result: { status, payload: result === '' ? null : result } }
+  }
   if (payload.startsWith('w')) return { kind: 'workers', ids: words }
   return null
 }
 
 export async function publish(lane: Lane, hints: readonly Hint[]): Promise<void> {
-  for (const payload of encodeHints(hints)) {
-    await lane.query({ name: 'stet_notify', text: 'SELECT pg_notify($1, $2)', values: [channel, payload] })
-  }
+  await Promise.all(
+    encodeHints(hints).map((payload) =>
+      lane.query({ name: 'stet_notify', text: 'SELECT pg_notify($1, $2)', values: [channel, payload] }),
+    ),
+  )
 }
 
 /** Listens for as long as it is not closed; a dead connection is replaced. */

@@ -27,7 +27,18 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
     description: describe(options.url),
     migrate: () => db.retrying('migrate', () => migrate(db), patient),
 
-    start: (requests) => db.retrying('start', () => startRuns((query) => db.query(query), requests), patient),
+    start: (requests) =>
+      db.retrying(
+        'start',
+        () => {
+          const started = startRuns((query) => db.calls.query(query), requests)
+          // Right behind on the same connection: it is sent before the answer is here, and done after the commit.
+          const queues = [...new Set(requests.map(({ queue }) => queue))]
+          publish(db.calls, [{ kind: 'ready', queues }]).catch(() => {})
+          return started
+        },
+        patient,
+      ),
     post: (messages) => db.retrying('send a message', () => postMessages(db, messages), patient),
     closeUnowned: (runId, how, reason) =>
       db.retrying('close a run', () => closeUnowned(db, runId, how, reason), patient),

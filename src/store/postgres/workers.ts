@@ -37,6 +37,7 @@ SELECT (extract(epoch FROM c.at) * 1000)::float8 AS now,
                       LATERAL (SELECT FROM stet_store.runs r
                                 WHERE r.status = 'pending' AND r.queue = lane.queue AND r.workflow = lane.workflow
                                   AND r.version IN (lane.version, 0) AND r.due <= c.at LIMIT 1) x) AS ready,
+       EXISTS (SELECT FROM stet_store.runs r WHERE r.status = 'pending' AND r.crashes > 1) AS suspects,
        (SELECT (extract(epoch FROM min(due)) * 1000)::float8 FROM stet_store.runs WHERE status = 'waiting' AND due IS NOT NULL) AS next_due,
        EXISTS (SELECT FROM stet_store.workers w WHERE w.expires_at < clock_timestamp())
        OR EXISTS (SELECT FROM stet_store.runs r WHERE r.owner IS NOT NULL
@@ -71,6 +72,7 @@ export function readBeat({ rows }: Rows): Beat | null {
   return {
     now: row.now,
     ready: row.ready,
+    suspects: row.suspects,
     nextDue: row.next_due,
     overdue: row.overdue,
     msgs: row.msgs,

@@ -53,6 +53,7 @@ CREATE TABLE stet_store.runs (
 
 -- Claiming: one range per queue, workflow and version.
 CREATE INDEX runs_ready ON stet_store.runs (queue, workflow, version, priority DESC, due) WHERE status = 'pending';
+CREATE INDEX runs_suspect ON stet_store.runs (run_id) WHERE status = 'pending' AND crashes > 1;
 CREATE INDEX runs_waking ON stet_store.runs (due) WHERE status = 'waiting' AND due IS NOT NULL;
 CREATE INDEX runs_unread ON stet_store.runs (run_id) WHERE status = 'waiting' AND msgs > seen;
 CREATE INDEX runs_owned ON stet_store.runs (owner) WHERE owner IS NOT NULL;

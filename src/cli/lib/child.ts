@@ -1,0 +1,56 @@
+/**
+ * A worker as a child process of `stet dev` or `stet worker --processes`: told what to do by messages. Ctrl-C in a
+ * terminal reaches it as well as its parent, so it leaves SIGINT to the parent.
+ */
+import { fork } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { exitCodeOf, sayError } from './errors.js'
+import { runWorker, type WorkerSpec } from './worker-process.js'
+
+export type ToChild = { readonly work: WorkerSpec } | 'drain'
+export type FromChild = 'ended'
+
+export interface Child {
+  readonly pid: number
+  /** Resolves with the exit code; null: ended by a signal. */
+  readonly exited: Promise<number | null>
+  drain(): void
+  kill(): void
+}
+
+export function forkWorker(spec: WorkerSpec): Child {
+  const child = fork(fileURLToPath(import.meta.url), [], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  child.on('error', () => {})
+  child.send({ work: spec } satisfies ToChild)
+  return {
+    pid: child.pid!,
+    exited: new Promise((resolve) => child.once('exit', (code) => resolve(code))),
+    drain: () => {
+      if (child.connected) child.send('drain' satisfies ToChild)
+    },
+    kill: () => child.kill('SIGKILL'),
+  }
+}
+
+function beChild(): void {
+  const stop = new AbortController()
+  process.on('SIGINT', () => {})
+  process.on('SIGTERM', () => stop.abort())
+  // The parent is gone: nobody else would ever end this process.
+  process.on('disconnect', () => stop.abort())
+  process.on('message', (message: ToChild) => {
+    if (message === 'drain') {
+      stop.abort()
+      return
+    }
+    runWorker(message.work, stop.signal).then(
+      () => process.exit(0),
+      (error) => {
+        sayError(error, false)
+        process.exit(exitCodeOf(error))
+      },
+    )
+  })
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url) && process.send !== undefined) beChild()

@@ -1,0 +1,95 @@
+/** The database of a command: found by flag, environment, config or as the embedded one; said once; reached at once. */
+import type { Log } from '../../core/types.js'
+import { readSettings } from '../../settings.js'
+import { Stet } from '../../stet.js'
+import { startEmbedded } from '../../store/embedded/index.js'
+import { reach } from '../../store/postgres/diagnostics.js'
+import { createPostgresStore, type PostgresStore } from '../../store/postgres/store.js'
+import { readConfig } from './config-file.js'
+import { UsageError } from './errors.js'
+import type { DatabaseOptions } from './options.js'
+import { clean, paintTalk, say } from './term.js'
+
+export interface Database {
+  readonly url: string
+  /** For people; no password in it. */
+  readonly description: string
+  /** True: this call started the embedded server. */
+  readonly started: boolean
+  readonly embedded: boolean
+}
+
+/**
+ * Finds the database, says on stderr which one it is, and connects to it once.
+ * @throws NoDatabaseError when there is none, or it cannot be reached
+ */
+export async function findDatabase(options: DatabaseOptions): Promise<Database> {
+  const settings = readSettings(options.databaseUrl)
+  let found = settings.database
+  if (options.databaseUrl !== undefined) found = { url: options.databaseUrl, from: '--database-url' }
+  if (found === null) {
+    const config = await readConfig()
+    if (config?.config.url !== undefined) found = { url: config.config.url, from: config.name }
+  }
+  if (found === null) {
+    // Refuses in production, with the reason.
+    if (settings.production) new Stet()
+    const { url, started, version } = await startEmbedded({ ...settings.embedded, log: tell })
+    const description = `embedded Postgres ${version} of ${settings.embedded.projectDir}`
+    tell(`database: ${description}`)
+    return { url, description, started, embedded: true }
+  }
+  if (!/^postgres(ql)?:\/\//.test(found.url)) {
+    throw new UsageError(
+      `${found.from}: expected a URL that begins with postgres://, as postgres://user:password@host:5432/database.`,
+    )
+  }
+  const description = `${placeOf(found.url)} (${found.from})`
+  tell(`database: ${description}`)
+  await reach(found.url)
+  return { url: found.url, description, started: false, embedded: false }
+}
+
+export interface Connection extends AsyncDisposable {
+  readonly stet: Stet
+  readonly store: PostgresStore
+  readonly database: Database
+}
+
+/** A Stet on the database of the command. Migrates it first, as every process does. */
+export async function connect(
+  options: DatabaseOptions,
+  settings: { poolSize?: number; log?: Log } = {},
+): Promise<Connection> {
+  const database = await findDatabase(options)
+  // Commands do one thing after another: one connection is enough.
+  const stet = new Stet({ url: database.url, poolSize: 1, log: talkingLog, ...settings })
+  const { store } = await stet.internals()
+  return { stet, store, database, [Symbol.asyncDispose]: () => stet.close() }
+}
+
+/** The store alone, as the database is: nothing is migrated. */
+export async function openStore(options: DatabaseOptions): Promise<{ store: PostgresStore; database: Database }> {
+  const database = await findDatabase(options)
+  return { store: createPostgresStore({ url: database.url, poolSize: 1, onWarning: tell }), database }
+}
+
+function placeOf(url: string): string {
+  try {
+    const { hostname, port, pathname } = new URL(url)
+    return clean(`${hostname || 'local'}${port === '' ? '' : `:${port}`}${decodeURIComponent(pathname)}`)
+  } catch {
+    return 'Postgres'
+  }
+}
+
+function tell(message: string): void {
+  say(paintTalk('dim', clean(message)))
+}
+
+const talkingLog: Log = {
+  debug() {},
+  info() {},
+  warn: (message) => tell(message),
+  error: (message) => tell(message),
+}

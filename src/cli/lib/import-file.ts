@@ -1,0 +1,71 @@
+/**
+ * Loads a file of the user's, TypeScript or not, in a package of any kind.
+ *
+ * A file that imports 'stet' may get a copy of the package of its own (the CommonJS loader of tsx makes one): whatever
+ * is looked for in it is recognised by a brand, never by identity.
+ */
+import { createRequire } from 'node:module'
+import { extname, relative } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { firstUserFrame } from '../../core/callsite.js'
+import { installRuntime } from '../../worker/worker.js'
+import { LoadError } from './errors.js'
+
+let ready: Promise<void> | undefined
+
+/** Once in a process: stacks name lines of TypeScript, and both module systems load it. */
+function loadTypeScript(): Promise<void> {
+  ready ??= (async () => {
+    // A package that is not a module has its .ts files loaded by require, so both hooks are needed.
+    const [esm, cjs] = await Promise.all([import('tsx/esm/api'), import('tsx/cjs/api')])
+    esm.register()
+    cjs.register()
+  })()
+  return ready
+}
+
+/**
+ * The exports of a file, those of a CommonJS module included.
+ * @throws LoadError naming the file, what is wrong with it and where
+ */
+export async function importFile(path: string): Promise<Record<string, unknown>> {
+  process.setSourceMapsEnabled(true)
+  // Before any code of the user's, so that nothing of it holds an unpatched function.
+  installRuntime()
+  try {
+    if (/\.[mc]?ts$/.test(path)) await loadTypeScript()
+    // Node 20 cannot import a .cts through hooks; require can.
+    const module: any =
+      extname(path) === '.cts' ? createRequire(path)(path) : await import(pathToFileURL(path).href)
+    return withCommonJs(module)
+  } catch (error) {
+    throw loadError(path, error)
+  }
+}
+
+/** `import()` of a CommonJS module gives its exports under `default`, where that is not an export of its own. */
+function withCommonJs(module: Record<string, unknown>): Record<string, unknown> {
+  const inner = (module['module.exports'] ?? module.default) as Record<string, unknown> | undefined
+  const isCommonJs = typeof inner === 'object' && inner !== null && ('module.exports' in module || '__esModule' in inner)
+  if (!isCommonJs) {
+    // A CommonJS module that was written by hand has no mark; its exports are a plain object.
+    const bare = typeof inner === 'object' && inner !== null && Object.getPrototypeOf(inner) === Object.prototype
+    return bare && !Object.isFrozen(inner) ? { ...inner, ...module } : module
+  }
+  const { default: _, 'module.exports': __, ...named } = module
+  return { ...named, ...inner }
+}
+
+function loadError(path: string, error: unknown): LoadError {
+  const { message = String(error), stack = '', code } = (error ?? {}) as Error & { code?: string }
+  const shown = relative('.', path)
+  const where = firstUserFrame(stack)
+  const hint =
+    code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND'
+      ? ' Is it installed (npm install), and is the path right?'
+      : ''
+  const text = message.includes(shown) ? message : `${shown}: ${message}`
+  return new LoadError(`cannot load ${text}${where === undefined || text.includes(where) ? '' : ` (${where})`}${hint}`, {
+    cause: error,
+  })
+}

@@ -1,0 +1,69 @@
+/** The program: finds the command, loads its file alone, runs it, and makes an exit code of how it ended. */
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError } from 'commander'
+import { exit, exitCodeOf, sayError } from './errors.js'
+
+interface Entry {
+  readonly summary: string
+  readonly load: () => Promise<{ define(command: Command): void }>
+}
+
+const commands: Record<string, Entry> = {
+  init: { summary: 'write a first workflow, its test and the configuration', load: () => import('../init.js') },
+  dev: { summary: 'database, worker and reload on edit, in one command', load: () => import('../dev.js') },
+  worker: { summary: 'run workflows', load: () => import('../worker.js') },
+  start: { summary: 'start a run', load: () => import('../start.js') },
+  list: { summary: 'list runs', load: () => import('../list.js') },
+  show: { summary: 'show a run: its steps, its graph, its history', load: () => import('../show.js') },
+  signal: { summary: 'send a signal to a run', load: () => import('../signal.js') },
+  cancel: { summary: 'ask a run to end, its cleanup included', load: () => import('../cancel.js') },
+  terminate: { summary: 'end a run at once, without its cleanup', load: () => import('../terminate.js') },
+  resume: { summary: 'let a blocked run try again', load: () => import('../resume.js') },
+  export: { summary: 'write the history of a run as JSON', load: () => import('../export.js') },
+  replay: { summary: 'execute a recorded history again, without side effects', load: () => import('../replay.js') },
+  graph: { summary: 'the graph of a run as text, JSON, dot or mermaid', load: () => import('../graph.js') },
+  migrate: { summary: "bring the database to this release's schema", load: () => import('../migrate.js') },
+  db: { summary: 'the embedded Postgres: url, start, stop, reset, path, status', load: () => import('../db.js') },
+  doctor: { summary: 'check everything that stet needs, and find stuck runs', load: () => import('../doctor.js') },
+}
+
+const exitCodes = `
+Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 no such run, 4 the code does not fit the history, 5 no database.
+\`stet <command> --help\` has the options of a command and examples.`
+
+/** Runs a command line and returns its exit code. Never throws. */
+export async function main(argv: readonly string[]): Promise<number> {
+  // The reader has gone (`stet list | head`): there is nobody left to talk to.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? exit.ok : exit.failed))
+  const args = argv[0] === 'help' && argv[1] !== undefined ? [argv[1], '--help'] : argv.length === 0 ? ['--help'] : [...argv]
+  try {
+    const program = await createProgram(args[0]!)
+    await program.parseAsync(args, { from: 'user' })
+    return Number(process.exitCode ?? exit.ok)
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exit.ok : exit.usage
+    sayError(error, args.includes('--json') || /(^| )(-o ?|--output[ =])json( |$)/.test(args.join(' ')))
+    return exitCodeOf(error)
+  }
+}
+
+async function createProgram(name: string): Promise<Command> {
+  const program = new Command('stet')
+    .description('Durable execution for TypeScript on Postgres.')
+    .version(version(), '-V, --version')
+    .exitOverride()
+    .showSuggestionAfterError()
+    .showHelpAfterError('(add --help for the options and an example)')
+    .helpCommand(false)
+    .addHelpText('after', exitCodes)
+  for (const [each, { summary, load }] of Object.entries(commands)) {
+    const command = program.command(each).description(summary)
+    // Only what is asked for is loaded: starting up is most of what a short command costs.
+    if (each === name) (await load()).define(command)
+  }
+  return program
+}
+
+function version(): string {
+  return JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')).version
+}

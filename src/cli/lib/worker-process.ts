@@ -1,0 +1,116 @@
+/** A worker in this process: loads the files, works until it is told to stop or has nothing left, drains. */
+import { InvalidInputError } from '../../core/errors.js'
+import type { RecordedEvent } from '../../core/events.js'
+import type { Log, WorkerOptions } from '../../core/types.js'
+import { describeOutcome, snapshot, verify } from '../../debug/verify.js'
+import { Stet } from '../../stet.js'
+import { hasWork } from '../../store/postgres/diagnostics.js'
+import type { Runner } from '../../worker/runner.js'
+import { WorkerLoop } from '../../worker/worker.js'
+import { createWorkerLog } from './log.js'
+import { listNames, loadWorkflows } from './workflow-files.js'
+
+/** Everything that a worker process is told; plain data, as it may go to a child process. */
+export interface WorkerSpec {
+  readonly url: string
+  readonly patterns: readonly string[] | null
+  readonly queues: readonly string[] | null
+  readonly concurrency: WorkerOptions['concurrency'] | null
+  /** End when nothing is ready or due. */
+  readonly once: boolean
+  /** Replay each run when it is let go of, and report differences; say what became of each run. */
+  readonly verify: boolean
+  readonly pretty: boolean
+  /** How long running steps may go on after being told to stop, ms. */
+  readonly drainMs: number
+}
+
+/** How often `once` looks again while it has nothing in hand but the database has. */
+const onceMs = 100
+
+/**
+ * Runs until `stop` is aborted, or until nothing is left with `once`. Resolves when all is drained.
+ * @throws LoadError, NoDatabaseError before work began
+ */
+export async function runWorker(spec: WorkerSpec, stop: AbortSignal): Promise<void> {
+  const log = createWorkerLog(spec.pretty, { pid: process.pid })
+  const { found } = await loadWorkflows(spec.patterns ?? undefined)
+  const stet = new Stet({ url: spec.url, log })
+  try {
+    const { store, hints } = await stet.internals()
+    const idle = new Idle()
+    const worker = new WorkerLoop(store, hints, log, {
+      workflows: found.map(({ workflow }) => workflow),
+      drainMs: spec.drainMs,
+      onIdle: () => idle.now(),
+      ...(spec.queues === null ? {} : { queues: [...spec.queues] }),
+      ...(spec.concurrency === null ? {} : { concurrency: spec.concurrency! }),
+      ...(spec.verify ? { verify: (runner, events) => void check(runner, events, log) } : {}),
+    })
+    if (stop.aborted) return
+    await worker.start()
+    const queues = spec.queues ?? [...new Set(['default', ...found.map(({ definition }) => definition.queue)])]
+    log.info('worker started', { workflows: listNames(found), queues: queues.join(', ') })
+    const stopped = new Promise<'stopped'>((resolve) => {
+      stop.addEventListener('abort', () => resolve('stopped'), { once: true })
+      if (stop.aborted) resolve('stopped')
+    })
+    if (spec.once) {
+      const lanes = { queues, workflows: found.map(({ definition: { name, version } }) => ({ name, version })) }
+      for (;;) {
+        if ((await Promise.race([stopped, idle.reached()])) === 'stopped') break
+        if (!(await hasWork(store.db, lanes)) && worker.idle) break
+        // Left for the next claim, or about to be woken.
+        worker.poke()
+        await Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, onceMs))])
+        if (worker.idle) idle.now()
+      }
+    } else await stopped
+    if (stop.aborted) log.info('worker is draining: running steps may finish, runs go to other workers')
+    await worker.stop()
+    log.info('worker stopped')
+  } finally {
+    await stet.close()
+  }
+}
+
+/** Tells of each time that the worker holds no run. */
+class Idle {
+  #waiting: ((idle: 'idle') => void) | null = null
+  #is = false
+
+  now(): void {
+    this.#is = true
+    this.#waiting?.('idle')
+  }
+
+  reached(): Promise<'idle'> {
+    return new Promise((resolve) => {
+      this.#waiting = (idle) => {
+        this.#waiting = null
+        this.#is = false
+        resolve(idle)
+      }
+      if (this.#is) this.#waiting('idle')
+    })
+  }
+}
+
+async function check(runner: Runner, events: readonly RecordedEvent[], log: Log): Promise<void> {
+  const live = snapshot(runner.execution)
+  if (live === null) return
+  const { id, workflow } = live.identity
+  if (live.outcome !== null) log.info(describeOutcome(live.outcome), { run: id, workflow })
+  try {
+    const difference = await verify(live, [...events])
+    if (difference === null) return
+    log.error(
+      `NOT DETERMINISTIC: a replay of run ${id} (${workflow}) does something else than the run did${difference.where === undefined ? '' : `, at ${difference.where}`}\n` +
+        `  live:   ${difference.live}\n  replay: ${difference.replayed}\n` +
+        '  Something that is not recorded decides here. Put it into ctx.step, or use ctx.now, ctx.random, ctx.uuid.',
+      { run: id },
+    )
+  } catch (error) {
+    if (!(error instanceof InvalidInputError)) log.warn('the run could not be verified', { run: id, error: String(error) })
+  }
+}

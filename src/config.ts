@@ -1,0 +1,59 @@
+/** What stands in `stet.config.ts`. */
+import { InvalidInputError } from './core/errors.js'
+
+export interface StetConfig {
+  /** Database, when neither the command line nor the environment names one. */
+  url?: string
+  /** Files with workflows: paths, folders or globs, relative to the config file. */
+  workflows?: string | string[]
+  /** What `stet worker` and `stet dev` listen on. Default: the queues of the workflows. */
+  queues?: string[]
+  /** Runs held in memory (200) and step bodies at once (100) of a worker; a number sets both. */
+  concurrency?: number | { runs?: number; steps?: number }
+  /** Carrier of hints. */
+  hints?: string
+  [key: string]: unknown
+}
+
+/**
+ * The configuration of the command line, for `stet.config.ts`: `export default defineConfig({ … })`. It gives back what
+ * it is given; its use is that an editor knows the fields, and that a wrong one is told with its name.
+ *
+ * @throws InvalidInputError naming the field that cannot be used
+ * @example export default defineConfig({ workflows: 'src/workflows/**', queues: ['default', 'mail'] })
+ */
+export function defineConfig(config: StetConfig): StetConfig {
+  return checkConfig(config, 'defineConfig')
+}
+
+/** @throws InvalidInputError naming the field, with `what` before it */
+export function checkConfig(config: unknown, what: string): StetConfig {
+  if (typeof config !== 'object' || config === null || Array.isArray(config)) {
+    throw new InvalidInputError(`${what}: expected an object with options, got ${typeOf(config)}.`)
+  }
+  const { url, workflows, queues, concurrency, hints } = config as StetConfig
+  const isText = (value: unknown) => typeof value === 'string' && value !== ''
+  const areTexts = (value: unknown) => Array.isArray(value) && value.every(isText)
+  const refuse = (field: string, expected: string, value: unknown) => {
+    throw new InvalidInputError(`${what}, ${field}: expected ${expected}, got ${typeOf(value)}.`)
+  }
+  if (url !== undefined && !isText(url)) refuse('url', 'a database URL', url)
+  if (workflows !== undefined && !isText(workflows) && !areTexts(workflows)) {
+    refuse('workflows', 'a path or glob, or a list of them', workflows)
+  }
+  if (queues !== undefined && !(areTexts(queues) && queues.length > 0)) refuse('queues', 'a list of names', queues)
+  const slots = typeof concurrency === 'object' && concurrency !== null ? Object.values(concurrency) : [concurrency]
+  if (
+    concurrency !== undefined &&
+    !slots.every((n) => n === undefined || (Number.isInteger(n) && (n as number) >= 1))
+  ) {
+    refuse('concurrency', 'a whole number from 1, or { runs, steps }', concurrency)
+  }
+  if (hints !== undefined && !isText(hints)) refuse('hints', 'text', hints)
+  return config as StetConfig
+}
+
+function typeOf(value: unknown): string {
+  if (value === null) return 'null'
+  return Array.isArray(value) ? 'a list' : typeof value === 'object' ? 'an object' : `${typeof value} ${String(value)}`
+}

@@ -1,0 +1,218 @@
+/**
+ * Databases for tests: one each, copied from a migrated template in some 50 ms, with a clock that tests move.
+ *
+ * D1. A template's name tells what is in it (migrations and test clock), so a changed release never meets an old one.
+ *     It gets that name only when it is complete: a process killed while making it leaves nothing that is used.
+ * D2. Run time in a test database is real time plus a shift that only grows. Leases stay on real time.
+ */
+import { createHash } from 'node:crypto'
+import pg from 'pg'
+import { InvalidInputError, NoDatabaseError, StetError } from '../../core/errors.js'
+import { newId } from '../../core/ids.js'
+import { intArray, textArray } from './arrays.js'
+import { Db } from './db.js'
+import { migrate } from './migrate.js'
+import { migrations } from './migrations/index.js'
+
+export interface TestDatabase {
+  readonly name: string
+  readonly url: string
+}
+
+/** Replaces the clock that runs live by. A shift in seconds: intervals of days would follow daylight saving time. */
+const testClock = /* sql */ `
+CREATE TABLE stet_store.test_clock (shift interval NOT NULL);
+INSERT INTO stet_store.test_clock VALUES ('0');
+CREATE OR REPLACE FUNCTION stet_store.clock() RETURNS timestamptz LANGUAGE sql VOLATILE AS
+  'SELECT clock_timestamp() + (SELECT shift FROM stet_store.test_clock)'`
+
+const digest = createHash('sha256')
+  .update([...migrations, testClock].join(';'))
+  .digest('hex')
+const templateName = `stet_template_${migrations.length}_${digest.slice(0, 12)}`
+
+/** Two that need the template at once: one makes it, the other waits. */
+const lockKey = 5_837_402_220
+
+/** What a killed process left behind is deleted after this long, ms. */
+const leftoverMs = 10 * 60_000
+
+/**
+ * A new database on the server of `serverUrl`, migrated and with a test clock.
+ * @throws NoDatabaseError when the server cannot be reached
+ * @throws StetError code `no_permission` when the user may not create databases
+ */
+export async function createTestDatabase(serverUrl: string): Promise<TestDatabase> {
+  const name = newName(Date.now())
+  await onServer(serverUrl, async (query) => {
+    await ensureTemplate(serverUrl, query)
+    await dropLeftovers(query)
+    await query(`CREATE DATABASE ${name} TEMPLATE ${templateName}`)
+    // It is deleted after the test: nobody waits for the disk.
+    await query(`ALTER DATABASE ${name} SET synchronous_commit = off`)
+  })
+  return { name, url: urlOf(serverUrl, name) }
+}
+
+/** Deletes a test database, whoever is still connected to it. */
+export async function dropTestDatabase(serverUrl: string, name: string): Promise<void> {
+  await onServer(serverUrl, (query) => query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`))
+}
+
+export interface Lanes {
+  readonly queues: readonly string[]
+  readonly workflows: readonly { readonly name: string; readonly version: number }[]
+}
+
+export interface ClockReading {
+  /** The time that runs live by, ms since the epoch. */
+  readonly now: number
+  /** Some run executes, or is ready for a worker that is there, or has a message to look at. */
+  readonly busy: boolean
+  /** When the next waiting run is due, ms since the epoch; null: none waits for a timer. */
+  readonly nextDue: number | null
+}
+
+/** Looks at the clock and at what runs do, in one moment. `lanes` are those of the asker's worker. */
+export async function readTestClock(db: Db, lanes: Lanes): Promise<ClockReading> {
+  const { rows } = await db.query({
+    name: 'stet_test_clock',
+    text: `
+      WITH c AS MATERIALIZED (SELECT stet_store.clock() AS at),
+      served AS MATERIALIZED (
+        SELECT q.queue, v.name, v.version FROM unnest($1::text[]) q(queue), unnest($2::text[], $3::int[]) v(name, version)
+        UNION
+        SELECT q.queue, v.name, v.version
+          FROM stet_store.workers w, unnest(w.queues) q(queue), unnest(w.workflows, w.versions) v(name, version))
+      SELECT (extract(epoch FROM c.at) * 1000)::float8 AS now,
+             EXISTS (SELECT FROM stet_store.runs r WHERE r.status = 'running')
+             OR EXISTS (SELECT FROM stet_store.runs r JOIN served s ON s.queue = r.queue AND s.name = r.workflow AND r.version IN (s.version, 0)
+                         WHERE r.status = 'pending' AND r.due <= c.at)
+             OR EXISTS (SELECT FROM stet_store.runs r
+                         WHERE r.status = 'waiting' AND (r.due <= c.at OR (r.msgs > r.seen AND r.claim > 0))) AS busy,
+             (SELECT (extract(epoch FROM min(due)) * 1000)::float8 FROM stet_store.runs WHERE status = 'waiting') AS next_due
+        FROM c`,
+    values: [
+      textArray(lanes.queues),
+      textArray(lanes.workflows.map(({ name }) => name)),
+      intArray(lanes.workflows.map(({ version }) => version)),
+    ],
+  })
+  const { now, busy, next_due: nextDue } = rows[0]
+  return { now, busy, nextDue }
+}
+
+/** Moves the clock forward to `to` (ms since the epoch), never back (D2). Returns the time that it shows then. */
+export async function moveTestClock(db: Db, to: number): Promise<number> {
+  const { rows } = await db.query({
+    name: 'stet_test_clock_move',
+    text: `
+      UPDATE stet_store.test_clock
+         SET shift = greatest(shift, interval '1 second' * extract(epoch FROM to_timestamp($1::float8 / 1000) - clock_timestamp())::float8)
+      RETURNING (extract(epoch FROM clock_timestamp() + shift) * 1000)::float8 AS now`,
+    values: [to],
+  })
+  return rows[0].now
+}
+
+export interface WaitingRun {
+  readonly runId: string
+  readonly workflow: string
+  readonly events: number
+}
+
+/** The runs in one status, the ones with the longest histories first; for messages. */
+export async function runsThatAre(db: Db, status: 'running' | 'waiting'): Promise<WaitingRun[]> {
+  const { rows } = await db.query({
+    text: `SELECT r.run_id, r.workflow, (SELECT max(seq) FROM stet_store.history h WHERE h.run_id = r.run_id) AS events
+             FROM stet_store.runs r WHERE r.status = $1 AND ($1 = 'running' OR r.due IS NOT NULL) ORDER BY events DESC LIMIT 5`,
+    values: [status],
+  })
+  return rows.map((row) => ({ runId: row.run_id, workflow: row.workflow, events: row.events }))
+}
+
+// ── the server ─────────────────────────────────────────────────────────────────────────────────────
+
+type Ask = (text: string, values?: unknown[]) => Promise<{ rows: any[] }>
+
+async function ensureTemplate(serverUrl: string, query: Ask): Promise<void> {
+  const exists = async () => {
+    const { rows } = await query('SELECT FROM pg_database WHERE datname = $1', [templateName])
+    return rows.length > 0
+  }
+  if (await exists()) return
+  await query('SELECT pg_advisory_lock($1)', [lockKey])
+  try {
+    if (await exists()) return
+    const building = newName(Date.now())
+    await query(`CREATE DATABASE ${building}`)
+    const db = new Db({ url: urlOf(serverUrl, building), poolSize: 1 })
+    try {
+      await migrate(db)
+      await db.query({ text: testClock })
+    } finally {
+      await db.close()
+    }
+    try {
+      await query(`ALTER DATABASE ${building} RENAME TO ${templateName}`)
+    } catch (error) {
+      // Locks are per database: somebody who came by another one was faster.
+      if ((error as { code?: string }).code !== '42P04') throw error
+      await query(`DROP DATABASE ${building}`)
+    }
+  } finally {
+    await query('SELECT pg_advisory_unlock($1)', [lockKey])
+  }
+}
+
+/** Databases of processes that were killed: old by their name, and nobody is connected. */
+async function dropLeftovers(query: Ask): Promise<void> {
+  const { rows } = await query(
+    `SELECT datname FROM pg_database d WHERE datname LIKE 'stet\\_test\\_%' AND datname < $1 COLLATE "C"
+        AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid)`,
+    [newName(Date.now() - leftoverMs)],
+  )
+  // Whoever else is at it, or owns it, is welcome to it.
+  for (const { datname } of rows) await query(`DROP DATABASE IF EXISTS ${datname}`).catch(() => {})
+}
+
+/** The time first, in a fixed width: names sort by age. */
+function newName(at: number): string {
+  return newId(`stet_test_${at.toString(36).padStart(9, '0')}`)
+}
+
+function urlOf(serverUrl: string, name: string): string {
+  const parts = /^(postgres(?:ql)?:\/\/[^/?#]*)(?:\/[^?#]*)?(\?[^#]*)?$/.exec(serverUrl)
+  if (parts !== null) return `${parts[1]}/${name}${parts[2] ?? ''}`
+  throw new InvalidInputError('url: expected postgres://user:password@host:port/database, got something else.')
+}
+
+async function onServer<T>(serverUrl: string, body: (query: Ask) => Promise<T>): Promise<T> {
+  urlOf(serverUrl, '')
+  const client = new pg.Client({
+    connectionString: serverUrl,
+    application_name: 'stet testing',
+    connectionTimeoutMillis: 10_000,
+  })
+  client.on('error', () => {})
+  try {
+    await client.connect()
+  } catch (error) {
+    throw new NoDatabaseError(
+      `the server for the test database cannot be reached (${(error as Error).message}). Is it running, and is the URL right?`,
+      { cause: error },
+    )
+  }
+  try {
+    return await body((text, values) => client.query(text, values as any[]))
+  } catch (error) {
+    if ((error as { code?: string }).code !== '42501') throw error
+    throw new StetError(
+      'no_permission',
+      `each test gets a database of its own, and this user may not create one (${(error as Error).message}). Use a user with the right: ALTER ROLE … CREATEDB.`,
+      { cause: error },
+    )
+  } finally {
+    await client.end().catch(() => {})
+  }
+}

@@ -1,0 +1,210 @@
+/**
+ * Virtual time.
+ *
+ * C1. Time moves only when nothing executes: no run is being worked on, none is ready, none has an unread message.
+ *     The database says so, in one snapshot.
+ * C2. Time moves from one due time to the next, so no run sees a later time than it asked for while another was
+ *     due earlier. Between the moves it goes on at the pace of real time.
+ * C3. `now()` is never ahead of the database's clock.
+ */
+import { originals } from '../core/determinism.js'
+import { durationMs, formatMs } from '../core/duration.js'
+import { InvalidInputError, StetError } from '../core/errors.js'
+import type { Duration } from '../core/types.js'
+import type { Db } from '../store/postgres/db.js'
+import {
+  type ClockReading,
+  type Lanes,
+  moveTestClock,
+  readTestClock,
+  runsThatAre,
+} from '../store/postgres/test-database.js'
+import type { WorkerLoop } from '../worker/worker.js'
+
+export interface ClockParts {
+  readonly db: Db
+  readonly worker: WorkerLoop
+  readonly lanes: Lanes
+  readonly maxJumps: number
+  /** Resolves when what runs left behind has been checked; throws what was found. */
+  report(): Promise<void>
+}
+
+/** How often the database is asked again while something executes that this process hears nothing of. */
+const pollMs = 20
+/** Waiting for longer than this in real time is told, once per call. */
+const patienceMs = 10_000
+
+export class VirtualClock {
+  readonly #parts: ClockParts
+  #at: number
+  #readAt = originals.performanceNow()
+  #queue: Promise<unknown> = Promise.resolve()
+  #wakers = new Set<() => void>()
+  #closed = false
+
+  constructor(parts: ClockParts, now: number) {
+    this.#parts = parts
+    this.#at = now
+  }
+
+  /** The time that runs live by, ms since the epoch. */
+  now(): number {
+    return Math.floor(this.#at + (originals.performanceNow() - this.#readAt))
+  }
+
+  /**
+   * Moves the time on by a duration. Every run that becomes due on the way is run at its time, in order, until it
+   * waits again; resolves when all is quiet at the new time.
+   */
+  advance(by: Duration): Promise<void> {
+    const ms = durationMs(by, 'clock.advance')
+    return this.#inTurn(async () => {
+      const target = (await this.#settle()).now + ms
+      for (;;) {
+        const { nextDue } = await this.#settle()
+        if (nextDue === null || nextDue > target) break
+        await this.#moveTo(nextDue)
+      }
+      await this.#moveTo(target)
+      await this.#settle()
+    })
+  }
+
+  /**
+   * Moves the time from one due time to the next until no run waits for a timer. Runs that wait for a signal alone
+   * stay as they are.
+   * @throws StetError code `endless` when it takes more jumps than `maxJumps`: some run sleeps again and again
+   */
+  runToIdle(): Promise<void> {
+    return this.#inTurn(async () => {
+      const { maxJumps } = this.#parts
+      const from = this.now()
+      for (let jumps = 0; ; jumps++) {
+        const { nextDue } = await this.#settle()
+        if (nextDue === null) return
+        if (jumps >= maxJumps) throw await this.#endless(jumps, nextDue - from)
+        await this.#moveTo(nextDue)
+      }
+    })
+  }
+
+  /** To be called whenever the worker has let go of all its runs. */
+  wake(): void {
+    for (const waker of this.#wakers) waker()
+    this.#wakers.clear()
+  }
+
+  /** Calls that wait are refused from now on. */
+  close(): void {
+    this.#closed = true
+    this.wake()
+  }
+
+  /** One call at a time: two that move the time at once would each see the other's. */
+  #inTurn(call: () => Promise<void>): Promise<void> {
+    const mine = this.#queue.then(async () => {
+      await this.#parts.report()
+      await call()
+      await this.#parts.report()
+    })
+    this.#queue = mine.catch(() => {})
+    return mine
+  }
+
+  /** Waits until nothing executes (C1). */
+  async #settle(): Promise<ClockReading> {
+    const { db, worker, lanes } = this.#parts
+    const since = originals.performanceNow()
+    let told = false
+    for (let fruitless = 0; ; ) {
+      if (this.#closed) throw new StetError('closed', 'clock: the test environment was disposed of.')
+      // Asked for before looking, so that nothing that happens in between is missed.
+      const change = this.#change()
+      if (!worker.idle) fruitless = 0
+      else {
+        const reading = await db.retrying('look at the test clock', () => readTestClock(db, lanes), {
+          giveUpAfterMs: 15_000,
+        })
+        this.#observe(reading.now)
+        if (!reading.busy && worker.idle) {
+          change.stop()
+          return reading
+        }
+        if (worker.idle) {
+          fruitless++
+          worker.poke()
+        }
+      }
+      // Something that this worker cannot take (another has it, a row is locked) is not asked for in a tight loop.
+      if (fruitless > 2) change.ignoreWorker()
+      await change.happened
+      if (!told && originals.performanceNow() - since > patienceMs) {
+        told = true
+        await this.#tell()
+      }
+    }
+  }
+
+  /** The worker let go of its runs, or a while has passed. */
+  #change(): { happened: Promise<void>; stop(): void; ignoreWorker(): void } {
+    let waker = () => {}
+    let timer: unknown
+    const happened = new Promise<void>((resolve) => {
+      waker = () => {
+        originals.clearTimeout(timer as NodeJS.Timeout)
+        resolve()
+      }
+      timer = originals.setTimeout(() => {
+        this.#wakers.delete(waker)
+        resolve()
+      }, pollMs)
+    })
+    this.#wakers.add(waker)
+    return {
+      happened,
+      stop: () => {
+        originals.clearTimeout(timer as NodeJS.Timeout)
+        this.#wakers.delete(waker)
+      },
+      ignoreWorker: () => this.#wakers.delete(waker),
+    }
+  }
+
+  async #moveTo(time: number): Promise<void> {
+    const { db, worker } = this.#parts
+    this.#observe(await db.retrying('move the test clock', () => moveTestClock(db, time), { giveUpAfterMs: 15_000 }))
+    worker.poke()
+  }
+
+  #observe(now: number): void {
+    this.#at = now
+    this.#readAt = originals.performanceNow()
+    this.#parts.worker.clock.observe(now)
+  }
+
+  async #tell(): Promise<void> {
+    const running = await runsThatAre(this.#parts.db, 'running').catch(() => [])
+    if (running.length === 0) return
+    const names = running.map(({ runId, workflow }) => `${runId} ("${workflow}")`).join(', ')
+    process.emitWarning(
+      `the clock waits for ${names}: time stands still while a step executes. A step's body takes real time; replace it with testEnv({ steps: { name: fn } }).`,
+      { type: 'stet' },
+    )
+  }
+
+  async #endless(jumps: number, ms: number): Promise<StetError> {
+    const [longest] = await runsThatAre(this.#parts.db, 'waiting')
+    const who = longest === undefined ? 'a run' : `run ${longest.runId} of workflow "${longest.workflow}"`
+    return new StetError(
+      'endless',
+      `clock.runToIdle: expected every run to stop waiting for timers, but after ${jumps} jumps (${formatMs(ms)} of virtual time) ${who} still does. Does it sleep in a loop without end? Move the time by a span instead, with clock.advance('1d'), or raise maxJumps of testEnv.`,
+    )
+  }
+}
+
+/** @throws InvalidInputError */
+export function checkMaxJumps(value: number): number {
+  if (Number.isInteger(value) && value >= 1) return value
+  throw new InvalidInputError(`testEnv: maxJumps: expected a whole number from 1, got ${String(value)}.`)
+}
