@@ -1,6 +1,6 @@
 /**
- * Where in the user's source something was asked for. Called for every operation, so the costly part (formatting a
- * stack through source maps) is done once per place in the code.
+ * Where in the user's source something was asked for. The costly part (formatting a stack through source maps) is done
+ * once per place in the code.
  */
 import { relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -10,6 +10,27 @@ const own = ['../', '../../src/'].map((folder) => fileURLToPath(new URL(folder, 
 const isOurs = (path: string) => own.some((folder) => path.startsWith(folder))
 
 const known = new Map<string, string | undefined>()
+
+const maxKnownSteps = 10_000
+
+/**
+ * The places of the steps of one workflow. Taking a stack costs more than all else that asking for a step does, and
+ * steps are asked for in loops. So a step is known by its name (numbers aside) and the text of its function; only the
+ * first of its kind has its place looked up.
+ */
+export class StepPlaces {
+  readonly #known = new Map<string, string | undefined>()
+
+  find(name: string, fn: unknown): string | undefined {
+    const key = `${name.replace(/\d+/g, '#')}\n${String(fn)}`
+    const where = this.#known.get(key)
+    if (where !== undefined || this.#known.has(key)) return where
+    if (this.#known.size >= maxKnownSteps) this.#known.clear()
+    const found = callsite()
+    this.#known.set(key, found)
+    return found
+  }
+}
 
 /** `path:line` of the innermost frame that is not stet's own, relative to the working directory; undefined if none is. */
 export function callsite(): string | undefined {

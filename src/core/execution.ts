@@ -12,7 +12,7 @@
  *     function waits for something that is not recorded, and is blocked.
  * E6. Nothing happens to a blocked or dropped Execution any more.
  */
-import { callsite } from './callsite.js'
+import { callsite, StepPlaces } from './callsite.js'
 import { currentFrontier, installCauses, withFrontier } from './causes.js'
 import { decode, decodeError } from './codec.js'
 import { createCtx } from './ctx.js'
@@ -20,10 +20,10 @@ import type { TurnSource } from './determinism.js'
 import { CancelledFailure, NondeterminismError, StepFailure, StetError, TimeoutFailure } from './errors.js'
 import { isTerminal, type RecordedEvent } from './events.js'
 import { Frontier } from './frontier.js'
-import { describeOperation, Operation, type OperationKind, type OperationRequest } from './operation.js'
+import { type Asker, describeOperation, Operation, type OperationKind, type OperationRequest } from './operation.js'
 import { randomFrom } from './random.js'
 import { shared } from './state.js'
-import { enqueueTurn, type Turn } from './turn.js'
+import { enqueueRecorded, enqueueTurn, type Turn } from './turn.js'
 import type { Ctx } from './types.js'
 import type { Definition } from './workflow.js'
 
@@ -67,7 +67,7 @@ export interface ExecutionHooks {
   log?(level: LogLevel, message: string, fields: object | undefined): void
 }
 
-export class Execution implements TurnSource, Turn {
+export class Execution implements TurnSource, Turn, Asker {
   readonly definition: Definition
   readonly identity: RunIdentity
   readonly ctx: Ctx
@@ -95,6 +95,8 @@ export class Execution implements TurnSource, Turn {
   #seed: string
   #random: (() => number) | null = null
   #dropped = false
+  /** Recorded events are being delivered. */
+  #recorded = false
   #event: RecordedEvent | null = null
   readonly #start: Frontier
   /** Frontiers of exactly one operation, shared by all who have seen just that. */
@@ -123,6 +125,31 @@ export class Execution implements TurnSource, Turn {
    * at once. Check `blockage` in both cases.
    */
   deliver(event: RecordedEvent): boolean {
+    const hasTurn = this.#accept(event)
+    if (hasTurn) enqueueTurn(this)
+    return hasTurn
+  }
+
+  /**
+   * Delivers a recorded history up to its end or the first mismatch, then calls `done`. No `turnClosed` is called and
+   * no commands are left: what still waits for its event is in `pending`.
+   */
+  deliverRecorded(events: readonly RecordedEvent[], done: () => void): void {
+    let i = 0
+    this.#recorded = true
+    const next = (): Turn | null => {
+      while (i < events.length && this.blockage === null) if (this.#accept(events[i++]!)) return this
+      return null
+    }
+    enqueueRecorded(next, () => {
+      this.#recorded = false
+      this.#commands = []
+      done()
+    })
+  }
+
+  /** Checks an event and applies what needs no turn. True: it needs one, which is prepared. */
+  #accept(event: RecordedEvent): boolean {
     if (this.blockage !== null || this.#dropped) return false
     if (event.seq !== this.lastSeq + 1) {
       this.#mismatch(event, `event ${this.lastSeq + 1}`, `event ${event.seq}: the history has a hole or a double`)
@@ -158,7 +185,6 @@ export class Execution implements TurnSource, Turn {
     this.#now = event.at
     this.#random = null
     this.#turnFrontier = operation === null ? this.#start : new Frontier(this, [operation.index])
-    enqueueTurn(this)
     return true
   }
 
@@ -190,7 +216,8 @@ export class Execution implements TurnSource, Turn {
           'the workflow awaits something that is not recorded, so nothing that stet knows of can wake it. Wrap it in ctx.step(name, fn).',
       })
     }
-    this.#hooks.turnClosed()
+    if (this.#recorded) this.#commands.length = 0
+    else this.#hooks.turnClosed()
   }
 
   #apply(event: RecordedEvent): void {
@@ -345,18 +372,20 @@ export class Execution implements TurnSource, Turn {
       {
         nth,
         causes: causes === undefined ? (currentFrontier() ?? this.#start) : new Frontier(this, causes),
-        where: where ?? callsite(),
+        where: where ?? (request.kind === 'step' ? placesOf(this.definition).find(name, request.step.fn) : callsite()),
         askedAt: this.#now,
       },
-      () => {
-        this.#awaitedPending++
-      },
+      this,
     )
     this.#operations.push(operation)
     this.#pending.add(operation)
     // What is asked for after the outcome can no longer happen; it keeps its number, as it will on every replay.
     if (this.outcome === null) this.#commands.push({ do: 'perform', operation })
     return operation
+  }
+
+  awaits(): void {
+    this.#awaitedPending++
   }
 
   /** Takes back an operation that the function no longer wants (clearTimeout). */
@@ -488,6 +517,17 @@ export class Execution implements TurnSource, Turn {
   #block(blockage: Blockage): void {
     this.blockage ??= blockage
   }
+}
+
+const places = new WeakMap<Definition, StepPlaces>()
+
+function placesOf(definition: Definition): StepPlaces {
+  let found = places.get(definition)
+  if (found === undefined) {
+    found = new StepPlaces()
+    places.set(definition, found)
+  }
+  return found
 }
 
 function at(operation: Operation): string {

@@ -1,7 +1,8 @@
 import { operationOf } from './causes.js'
 import type { EventFacts } from './events.js'
 import type { Frontier } from './frontier.js'
-import type { ResolvedStep } from './step.js'
+import { resolveRetry } from './retry.js'
+import { type ResolvedStep, resolveStep } from './step.js'
 
 /** What an operation asks for. The runner performs it; the core only waits for its events. */
 export type OperationRequest =
@@ -13,6 +14,16 @@ export type OperationRequest =
 
 export type OperationKind = OperationRequest['kind']
 
+const settledStep: OperationRequest = {
+  kind: 'step',
+  step: { ...resolveStep('settled', () => undefined, undefined, resolveRetry(undefined, '')) },
+}
+
+/** Who is told that some code began to wait for an operation. */
+export interface Asker {
+  awaits(operation: Operation): void
+}
+
 /** Something that the function asked for, and waits for until an event settles it. */
 export class Operation {
   /** Its place in the order of asking, from 1. */
@@ -20,7 +31,7 @@ export class Operation {
   readonly name: string
   /** Which one of its name it is, from 1. */
   readonly nth: number
-  readonly request: OperationRequest
+  request: OperationRequest
   readonly causes: Frontier
   /** `file:line` of the code that asked. */
   readonly where: string | undefined
@@ -39,14 +50,14 @@ export class Operation {
   #resolve!: (value: unknown) => void
   #reject!: (reason: unknown) => void
   #awaited = false
-  readonly #onFirstAwait: () => void
+  readonly #asker: Asker
 
   constructor(
     index: number,
     name: string,
     request: OperationRequest,
     origin: { nth: number; causes: Frontier; where: string | undefined; askedAt: number },
-    onFirstAwait: () => void,
+    asker: Asker,
   ) {
     this.index = index
     this.name = name
@@ -55,13 +66,11 @@ export class Operation {
     this.causes = origin.causes
     this.where = origin.where
     this.askedAt = origin.askedAt
-    this.#onFirstAwait = onFirstAwait
+    this.#asker = asker
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
     })
-    // A failure that nobody looks at is not an error of the process: it is in the history.
-    this.promise.catch(ignore)
     ;(this.promise as any)[operationOf] = this
   }
 
@@ -69,7 +78,7 @@ export class Operation {
   set awaited(_: true) {
     if (this.#awaited || this.settled) return
     this.#awaited = true
-    this.#onFirstAwait()
+    this.#asker.awaits(this)
   }
   get awaited(): boolean {
     return this.#awaited
@@ -91,11 +100,20 @@ export class Operation {
   resolve(value: unknown): void {
     this.settled = true
     this.#resolve(value)
+    this.#slim()
   }
 
   reject(reason: unknown): void {
     this.settled = true
+    // A failure that nobody looks at is not an error of the process: it is in the history.
+    this.promise.catch(ignore)
     this.#reject(reason)
+    this.#slim()
+  }
+
+  /** A run remembers all its operations, so a settled one lets go of the user's functions. */
+  #slim(): void {
+    if (this.request.kind === 'step') this.request = settledStep
   }
 
   /** For people: `step "charge"`, `wait for signal "approved"`, `timer "sleep"`. */

@@ -13,38 +13,22 @@ export interface Replayed {
   readonly pending: readonly Operation[]
 }
 
-/**
- * Replays `events` and stops where they end, or at the first mismatch. No step runs, nothing is written.
- * `onTurn` is called after each event that had a turn.
- */
+/** Replays `events` and stops where they end, or at the first mismatch. No step runs, nothing is written. */
 export function replay(
   definition: Definition,
   identity: RunIdentity,
   events: readonly RecordedEvent[],
-  hooks: Partial<ExecutionHooks> = {},
+  hooks: Omit<ExecutionHooks, 'turnClosed'> = {},
 ): Promise<Replayed> {
   return new Promise((resolve) => {
-    let next = 0
-    const feed = () => {
-      while (next < events.length && execution.blockage === null) {
-        if (execution.deliver(events[next++]!)) return
-        execution.takeCommands()
-      }
+    const execution = new Execution(definition, identity, { ...hooks, turnClosed() {} })
+    execution.deliverRecorded(events, () =>
       resolve({
         execution,
         outcome: execution.outcome,
         blockage: execution.blockage,
         pending: [...execution.pending],
-      })
-    }
-    const execution = new Execution(definition, identity, {
-      ...hooks,
-      turnClosed: () => {
-        hooks.turnClosed?.()
-        execution.takeCommands()
-        feed()
-      },
-    })
-    feed()
+      }),
+    )
   })
 }

@@ -30,6 +30,35 @@ export function enqueueTurn(turn: Turn): void {
   soon(end, turn)
 }
 
+/** How many turns of a recorded history are queued at once: each visit of the event loop costs as much as a turn. */
+const recordedTurns = 64
+
+/**
+ * Queues the turns of recorded events, one after another, for as long as `next` has one; then calls `done`. A turn is
+ * asked for when its moment has come, so each sees what the one before it left.
+ */
+export function enqueueRecorded(next: () => Turn | null, done: () => void): void {
+  let last: Turn | null = null
+  const beginNext = () => {
+    last = next()
+    if (last !== null) begin(last)
+  }
+  const endLast = () => {
+    if (last !== null) end(last)
+  }
+  const queueMore = () => {
+    for (let i = 0; i < recordedTurns; i++) {
+      soon(beginNext)
+      soon(endLast)
+    }
+    soon(() => {
+      if (last === null) done()
+      else queueMore()
+    })
+  }
+  queueMore()
+}
+
 function begin(turn: Turn): void {
   shared.current = turn.run
   enterTurn(turn.frontier())

@@ -140,13 +140,13 @@ export class Attempt implements StepContext {
 export function longTimeout(ms: number, callback: () => void): NodeJS.Timeout {
   const max = 2 ** 31 - 1
   if (ms <= max) return after(callback, ms) as unknown as NodeJS.Timeout
-  // The handle stays the same object for the caller, so that it can be cleared.
+  // The handle stays the same object for the caller, so that it can be cleared: equal rounds, so it can be refreshed.
+  let rounds = Math.ceil(ms / max)
+  const round = Math.ceil(ms / rounds)
   const timer = after(() => {
-    left -= max
-    if (left <= 0) callback()
+    if (--rounds === 0) callback()
     else timer.refresh()
-  }, max) as unknown as NodeJS.Timeout
-  let left = ms
+  }, round) as unknown as NodeJS.Timeout
   return timer
 }
 
@@ -154,6 +154,7 @@ export function longTimeout(ms: number, callback: () => void): NodeJS.Timeout {
 export class StepSlots {
   readonly #limit: number
   #used = 0
+  #handing = false
   readonly #waiting: (() => void)[] = []
 
   constructor(limit: number) {
@@ -162,16 +163,25 @@ export class StepSlots {
 
   /** Calls `begin` when there is a slot; whoever got one gives it back with `release`. */
   take(begin: () => void): void {
-    if (this.#used < this.#limit) {
+    if (this.#used < this.#limit && this.#waiting.length === 0) {
       this.#used++
       begin()
     } else this.#waiting.push(begin)
   }
 
   release(): void {
-    const next = this.#waiting.shift()
-    if (next === undefined) this.#used--
-    else next()
+    this.#used--
+    // One that begins may be over at once and release in turn: a loop, for ten thousand of them fill the stack.
+    if (this.#handing) return
+    this.#handing = true
+    try {
+      while (this.#used < this.#limit && this.#waiting.length > 0) {
+        this.#used++
+        this.#waiting.shift()!()
+      }
+    } finally {
+      this.#handing = false
+    }
   }
 
   get used(): number {

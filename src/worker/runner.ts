@@ -134,10 +134,14 @@ export class Runner {
     if (loaded.checkpoints.size > 0) this.#checkpoints = new Map(loaded.checkpoints)
     this.#sortMessages(loaded.inbox)
     this.#seen = Math.max(claimed.msgs, this.#seen)
-    this.#deliver(loaded.events)
+    if (this.#events !== null) for (const event of loaded.events) this.#events.push(event)
+    // A run that never ran before has nothing to replay: its first turn is live.
+    this.#execution.live = loaded.events.length === 1
+    this.#execution.deliverRecorded(loaded.events, () => this.#replayed())
   }
 
   #replayed(): void {
+    if (this.#state === 'gone') return
     this.#state = 'active'
     this.#execution.live = true
     if (this.#execution.blockage === null && this.#execution.outcome === null) {
@@ -181,18 +185,17 @@ export class Runner {
         events.splice(0, i)
         return
       }
-      if (this.#state !== 'loading') this.#afterEvent(event)
+      this.#afterEvent(event)
     }
     events.length = 0
     this.#delivering = false
-    if (this.#state === 'loading') this.#replayed()
-    else this.#settleState()
+    this.#settleState()
   }
 
   #turnClosed(): void {
     if (this.#state === 'gone') return
     const commands = this.#execution.takeCommands()
-    if (this.#state !== 'loading' && this.#execution.blockage === null) {
+    if (this.#execution.blockage === null) {
       for (const command of commands) {
         if (command.do === 'perform') this.#perform(command.operation)
         else this.#abandonOperation(command.operation)
