@@ -3,8 +3,19 @@
  * missing or older than the sources. Built-ins only; nothing to do costs a few milliseconds.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createHash } from 'node:crypto'
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -17,7 +28,11 @@ if (major < 20 || (major === 20 && minor < 19)) {
 
 function run(what, command, args) {
   console.error(`${what} …`)
-  const { status, error } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], shell: process.platform === 'win32' })
+  const { status, error } = spawnSync(command, args, {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    shell: process.platform === 'win32',
+  })
   if (error) throw error
   if (status !== 0) {
     console.error(`${what} failed (${command} ${args.join(' ')})`)
@@ -54,3 +69,9 @@ unlessStamped('dist/.stet-built', digest([...sources('src').sort(), 'tsconfig.bu
   rmSync(join(root, 'dist'), { recursive: true, force: true })
   run('building', process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'])
 })
+// npm makes no link for the package's own command: with this one, `npx stet` works in the checkout, at once and offline.
+const link = join(root, 'node_modules/.bin/stet')
+chmodSync(join(root, 'dist/cli/main.js'), 0o755)
+if (process.platform !== 'win32' && lstatSync(link, { throwIfNoEntry: false }) === undefined) {
+  symlinkSync('../../dist/cli/main.js', link)
+}

@@ -7,7 +7,10 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const bin = (name) => `${root}/node_modules/${name}`
 
 function run(command, args) {
-  const { status } = spawnSync(process.execPath, [bin(command), ...args], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] })
+  const { status } = spawnSync(process.execPath, [bin(command), ...args], {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
   if (status !== 0) process.exit(status ?? 1)
 }
 

@@ -1,4 +1,5 @@
 /** The public surface of stet. `stet/testing` has the rest. */
+export { defineConfig, type StetConfig } from './config.js'
 export { context } from './core/ctx.js'
 export { dag, dagFromJSON } from './core/dag.js'
 export * from './core/errors.js'

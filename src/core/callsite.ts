@@ -104,3 +104,12 @@ function displayPath(path: string): string {
   const short = relative(process.cwd(), path)
   return short === '' || short.startsWith('..') ? path : short
 }
+
+/** Whose code a file is. */
+export type PartyName = 'node' | 'stet' | 'dependency' | 'user'
+
+export function codeOf(file: string): PartyName {
+  if (file.startsWith('node:')) return 'node'
+  if (isOwn(file)) return 'stet'
+  return toPath(file).includes(`${sep}node_modules${sep}`) ? 'dependency' : 'user'
+}

@@ -82,7 +82,7 @@ const hooks = {
       const operation = (parent as any)[operationOf]
       if (operation !== undefined) operation.awaited = true
     }
-    onInit?.(promise, parent)
+    observer?.init(promise, parent)
   },
   before(promise: Tracked) {
     const own = promise[born]
@@ -91,7 +91,7 @@ const hooks = {
       if (own !== undefined) (own.owner as RunWatched).resumedOutsideTurn()
       return
     }
-    onBefore?.(promise)
+    observer?.before(promise)
     stack.push(current)
     if (own === undefined) return
     if (own.owner !== current.owner) (own.owner as RunWatched).resumedOutsideTurn()
@@ -105,26 +105,30 @@ const hooks = {
     // If its callback returns a promise, it comes here again, to wait for that one, and has seen this much (C2).
     promise[born] = current
   },
-  after() {
+  after(promise: Tracked) {
     if (current === null) return
+    observer?.after(promise)
     current = stack.pop() ?? null
   },
   settled(promise: Tracked) {
     if (current === null) return
+    observer?.settled(promise)
     promise[settledWith] = current
   },
 }
 
-/** For the diagnosis of an await that is not recorded (`foreign.ts`): sees each promise as it is made and resumed. */
-let onInit: ((promise: Promise<unknown>, parent?: Promise<unknown>) => void) | undefined
-let onBefore: ((promise: Promise<unknown>) => void) | undefined
+/** For the diagnosis of an await that is not recorded (`unrecorded.ts`): sees what happens to promises in turns. */
+export interface PromiseObserver {
+  init(promise: Promise<unknown>, parent: Promise<unknown> | undefined): void
+  before(promise: Promise<unknown>): void
+  after(promise: Promise<unknown>): void
+  settled(promise: Promise<unknown>): void
+}
 
-export function observePromises(
-  init: ((promise: Promise<unknown>, parent?: Promise<unknown>) => void) | undefined,
-  before: ((promise: Promise<unknown>) => void) | undefined,
-): void {
-  onInit = init
-  onBefore = before
+let observer: PromiseObserver | undefined
+
+export function observePromises(by: PromiseObserver | undefined): void {
+  observer = by
 }
 
 let installed = false

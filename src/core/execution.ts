@@ -141,7 +141,9 @@ export class Execution implements TurnSource, Turn, Asker {
       while (i < events.length && this.blockage === null) if (this.#accept(events[i++]!)) return this
       return null
     }
-    enqueueRecorded(next, () => {
+    enqueueRecorded(next, events.length, () => {
+      // Events behind the last one that has a turn.
+      next()
       this.#recorded = false
       this.#commands = []
       done()

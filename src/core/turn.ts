@@ -34,11 +34,13 @@ export function enqueueTurn(turn: Turn): void {
 const recordedTurns = 64
 
 /**
- * Queues the turns of recorded events, one after another, for as long as `next` has one; then calls `done`. A turn is
+ * Queues the turns of recorded events, one after another, for as long as `next` has one (`atMost` in all); then calls
+ * `done`. A turn is
  * asked for when its moment has come, so each sees what the one before it left.
  */
-export function enqueueRecorded(next: () => Turn | null, done: () => void): void {
+export function enqueueRecorded(next: () => Turn | null, atMost: number, done: () => void): void {
   let last: Turn | null = null
+  let left = atMost
   const beginNext = () => {
     last = next()
     if (last !== null) begin(last)
@@ -47,12 +49,14 @@ export function enqueueRecorded(next: () => Turn | null, done: () => void): void
     if (last !== null) end(last)
   }
   const queueMore = () => {
-    for (let i = 0; i < recordedTurns; i++) {
+    const now = Math.min(left, recordedTurns)
+    left -= now
+    for (let i = 0; i < now; i++) {
       soon(beginNext)
       soon(endLast)
     }
     soon(() => {
-      if (last === null) done()
+      if (last === null || left === 0) done()
       else queueMore()
     })
   }

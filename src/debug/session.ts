@@ -67,7 +67,8 @@ export class ReplaySession {
     let { blockage } = this.execution
     const unrecorded = blockage?.code === 'unrecorded_await' || (blockage === null && this.#suspected)
     if (unrecorded && outcome === null) {
-      const where = await findUnrecordedAwait(this.#definition, this.#identity, this.#events)
+      const ground = blockage === null ? 'suspected' : 'stuck'
+      const where = await findUnrecordedAwait(this.#definition, this.#identity, this.#events, ground)
       if (where !== undefined || blockage !== null) {
         blockage = {
           code: 'unrecorded_await',

@@ -167,6 +167,8 @@ export interface Beat {
   readonly nextDue: number | null
   /** Workers that should be gone: their lease is over, or they own runs without being there. */
   readonly overdue: boolean
+  /** How many runs it owns. */
+  readonly owned: number
   /** Its own runs and how many messages each has accepted, for runs that have accepted any. */
   readonly msgs: readonly { readonly runId: string; readonly msgs: number }[]
   /** Some other live worker, to be watched; chosen so that everyone is watched by someone. */
@@ -229,6 +231,8 @@ export interface Store {
   post(messages: readonly MessageRequest[]): Promise<MessageAnswer[]>
   /** Closes a run that nobody owns; false: somebody does, or it is closed. */
   closeUnowned(runId: string, how: 'terminate' | 'cancelBeforeBegin', reason: string | null): Promise<boolean>
+  /** Blocks a run that waits, unless somebody has had it since this claim. */
+  blockParked(runId: string, claim: number, problem: string): Promise<boolean>
   resume(runId: string): Promise<boolean>
   find(ref: string): Promise<RunRow | null>
   list(filter: RunFilter): Promise<{ rows: RunRow[]; next: string | null }>
@@ -246,13 +250,16 @@ export interface Store {
   /** Gives waiting runs that are due back to be claimed. */
   wake(): Promise<number>
   claim(workerId: string, lanes: WorkerLanes, limit: number, suspects: boolean): Promise<ClaimedRun[]>
+  /** Gives back what the worker owns beside the runs that it holds. Not while it claims. */
+  giveBackStrays(workerId: string, held: readonly string[]): Promise<number>
   load(runIds: readonly string[]): Promise<Map<string, LoadedRun>>
   inbox(runIds: readonly string[]): Promise<Map<string, { msgs: number; messages: InboxMessage[] }>>
   append(workerId: string, batch: string, events: readonly AppendEvent[]): Promise<AppendAnswer>
   /** Also gives the hint that runs have closed. */
   change(workerId: string, changes: readonly RowChange[]): Promise<ChangeAnswer>
   saveCheckpoint(workerId: string, runId: string, claim: number, op: number, payload: string | null): Promise<boolean>
-  unblock(workflows: readonly string[]): Promise<number>
+  /** Gives blocked runs of these workflows another try: the code may be other code now. Not those that end processes. */
+  unblock(workflows: WorkerLanes['workflows']): Promise<number>
   now(): Promise<number>
 
   // hints

@@ -3,9 +3,9 @@
  *
  * C1. Time moves only when nothing executes: no run is being worked on, none is ready, none has an unread message.
  *     The database says so, in one snapshot.
- * C2. Time moves from one due time to the next, so no run sees a later time than it asked for while another was
- *     due earlier. Between the moves it goes on at the pace of real time.
- * C3. `now()` is never ahead of the database's clock.
+ * C2. While `advance` or `runToIdle` is under way time stands still, at one due time after the other: a run that sleeps
+ *     an hour three times is through after `advance('3h')`, and sees exactly the times that it asked for.
+ * C3. Otherwise it goes on at the pace of real time. `now()` is never ahead of the database's clock.
  */
 import { originals } from '../core/determinism.js'
 import { durationMs, formatMs } from '../core/duration.js'
@@ -15,9 +15,10 @@ import type { Db } from '../store/postgres/db.js'
 import {
   type ClockReading,
   type Lanes,
-  moveTestClock,
   readTestClock,
-  runsThatAre,
+  runningRuns,
+  startTestClock,
+  stopTestClock,
 } from '../store/postgres/test-database.js'
 import type { WorkerLoop } from '../worker/worker.js'
 
@@ -33,7 +34,7 @@ export interface ClockParts {
 /** How often the database is asked again while something executes that this process hears nothing of. */
 const pollMs = 20
 /** Waiting for longer than this in real time is told, once per call. */
-const patienceMs = 10_000
+const patienceMs = 4_000
 
 export class VirtualClock {
   readonly #parts: ClockParts
@@ -42,6 +43,7 @@ export class VirtualClock {
   #queue: Promise<unknown> = Promise.resolve()
   #wakers = new Set<() => void>()
   #closed = false
+  #still = false
 
   constructor(parts: ClockParts, now: number) {
     this.#parts = parts
@@ -50,7 +52,7 @@ export class VirtualClock {
 
   /** The time that runs live by, ms since the epoch. */
   now(): number {
-    return Math.floor(this.#at + (originals.performanceNow() - this.#readAt))
+    return Math.floor(this.#still ? this.#at : this.#at + (originals.performanceNow() - this.#readAt))
   }
 
   /**
@@ -62,9 +64,9 @@ export class VirtualClock {
     return this.#inTurn(async () => {
       const target = (await this.#settle()).now + ms
       for (;;) {
-        const { nextDue } = await this.#settle()
-        if (nextDue === null || nextDue > target) break
-        await this.#moveTo(nextDue)
+        const { next } = await this.#settle()
+        if (next === null || next.due > target) break
+        await this.#moveTo(next.due)
       }
       await this.#moveTo(target)
       await this.#settle()
@@ -74,17 +76,19 @@ export class VirtualClock {
   /**
    * Moves the time from one due time to the next until no run waits for a timer. Runs that wait for a signal alone
    * stay as they are.
-   * @throws StetError code `endless` when it takes more jumps than `maxJumps`: some run sleeps again and again
+   * @throws StetError code `endless` when one run was due more than `maxJumps` times: it sleeps in a loop without end
    */
   runToIdle(): Promise<void> {
     return this.#inTurn(async () => {
-      const { maxJumps } = this.#parts
       const from = this.now()
-      for (let jumps = 0; ; jumps++) {
-        const { nextDue } = await this.#settle()
-        if (nextDue === null) return
-        if (jumps >= maxJumps) throw await this.#endless(jumps, nextDue - from)
-        await this.#moveTo(nextDue)
+      const jumps = new Map<string, number>()
+      for (;;) {
+        const { next } = await this.#settle()
+        if (next === null) return
+        const times = (jumps.get(next.runId) ?? 0) + 1
+        if (times > this.#parts.maxJumps) throw endless(next, times - 1, next.due - from)
+        jumps.set(next.runId, times)
+        await this.#moveTo(next.due)
       }
     })
   }
@@ -104,21 +108,24 @@ export class VirtualClock {
   /** One call at a time: two that move the time at once would each see the other's. */
   #inTurn(call: () => Promise<void>): Promise<void> {
     const mine = this.#queue.then(async () => {
-      await this.#parts.report()
-      await call()
-      await this.#parts.report()
+      await this.#moveTo(null)
+      try {
+        await call()
+      } finally {
+        await this.#go()
+      }
     })
     this.#queue = mine.catch(() => {})
     return mine
   }
 
-  /** Waits until nothing executes (C1). */
+  /** Waits until nothing executes (C1), and for the check of what was done meanwhile. */
   async #settle(): Promise<ClockReading> {
     const { db, worker, lanes } = this.#parts
     const since = originals.performanceNow()
     let told = false
     for (let fruitless = 0; ; ) {
-      if (this.#closed) throw new StetError('closed', 'clock: the test environment was disposed of.')
+      if (this.#closed) throw disposed()
       // Asked for before looking, so that nothing that happens in between is missed.
       const change = this.#change()
       if (!worker.idle) fruitless = 0
@@ -129,6 +136,7 @@ export class VirtualClock {
         this.#observe(reading.now)
         if (!reading.busy && worker.idle) {
           change.stop()
+          await this.#parts.report()
           return reading
         }
         if (worker.idle) {
@@ -171,10 +179,24 @@ export class VirtualClock {
     }
   }
 
-  async #moveTo(time: number): Promise<void> {
+  /** Has the time stand at `time`; null: where it is. */
+  async #moveTo(time: number | null): Promise<void> {
     const { db, worker } = this.#parts
-    this.#observe(await db.retrying('move the test clock', () => moveTestClock(db, time), { giveUpAfterMs: 15_000 }))
-    worker.poke()
+    if (this.#closed) throw disposed()
+    const now = await db.retrying('move the test clock', () => stopTestClock(db, time), { giveUpAfterMs: 15_000 })
+    this.#still = true
+    worker.clock.still = true
+    this.#observe(now)
+    if (time !== null) worker.poke()
+  }
+
+  async #go(): Promise<void> {
+    const { db, worker } = this.#parts
+    if (this.#closed) return
+    const now = await db.retrying('start the test clock', () => startTestClock(db), { giveUpAfterMs: 15_000 })
+    this.#still = false
+    worker.clock.still = false
+    this.#observe(now)
   }
 
   #observe(now: number): void {
@@ -184,7 +206,7 @@ export class VirtualClock {
   }
 
   async #tell(): Promise<void> {
-    const running = await runsThatAre(this.#parts.db, 'running').catch(() => [])
+    const running = await runningRuns(this.#parts.db).catch(() => [])
     if (running.length === 0) return
     const names = running.map(({ runId, workflow }) => `${runId} ("${workflow}")`).join(', ')
     process.emitWarning(
@@ -192,15 +214,17 @@ export class VirtualClock {
       { type: 'stet' },
     )
   }
+}
 
-  async #endless(jumps: number, ms: number): Promise<StetError> {
-    const [longest] = await runsThatAre(this.#parts.db, 'waiting')
-    const who = longest === undefined ? 'a run' : `run ${longest.runId} of workflow "${longest.workflow}"`
-    return new StetError(
-      'endless',
-      `clock.runToIdle: expected every run to stop waiting for timers, but after ${jumps} jumps (${formatMs(ms)} of virtual time) ${who} still does. Does it sleep in a loop without end? Move the time by a span instead, with clock.advance('1d'), or raise maxJumps of testEnv.`,
-    )
-  }
+function endless({ runId, workflow }: { runId: string; workflow: string }, times: number, ms: number): StetError {
+  return new StetError(
+    'endless',
+    `clock.runToIdle: expected every run to stop waiting for timers, but run ${runId} of workflow "${workflow}" was due ${times} times within ${formatMs(ms)} of virtual time and still waits. Does it sleep in a loop without end? Move the time by a span instead, with clock.advance('1d'), or raise maxJumps of testEnv.`,
+  )
+}
+
+function disposed(): StetError {
+  return new StetError('closed', 'clock: the test environment was disposed of. Make a new one.')
 }
 
 /** @throws InvalidInputError */

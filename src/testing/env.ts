@@ -18,7 +18,7 @@ export interface TestOptions {
   steps?: Record<string, (...args: any[]) => unknown>
   /** A Postgres server, 15 or later, on which this user may create databases. Default: the project's embedded one. */
   url?: string
-  /** After how many jumps `runToIdle` takes a run for endless; default 10,000. */
+  /** How often one run may be due within one `runToIdle` before it is taken for endless; default 1,000. */
   maxJumps?: number
   /** Takes what stet and the workflows log. Default: warnings and errors as warnings of the process. */
   log?: Log
@@ -192,7 +192,7 @@ function check(options: TestOptions) {
       queues: [...new Set(['default', ...defs.map(({ queue }) => queue)])],
       workflows: defs.map(({ name, version }) => ({ name, version })),
     },
-    maxJumps: checkMaxJumps(options.maxJumps ?? 10_000),
+    maxJumps: checkMaxJumps(options.maxJumps ?? 1_000),
     log: options.log ?? warnings,
   }
 }

@@ -8,6 +8,7 @@ export class DbClock {
   #at = originals.now()
   #readAt = originals.performanceNow()
   #asking: Promise<number> | null = null
+  #still = false
 
   constructor(store: Store) {
     this.#store = store
@@ -19,8 +20,14 @@ export class DbClock {
     this.#readAt = originals.performanceNow()
   }
 
+  /** Tells whether the database's time stands still: a test's clock, while it is moved. */
+  set still(still: boolean) {
+    this.#still = still
+  }
+
   /** The estimate: at most the database's time, ms since the epoch. */
   now(): number {
+    if (this.#still) return Math.floor(this.#at)
     return Math.floor(this.#at + (originals.performanceNow() - this.#readAt))
   }
 

@@ -60,7 +60,8 @@ export class Runner {
   readonly claimed: ClaimedRun
   readonly #host: RunnerHost
   readonly #execution: Execution
-  #log!: RunLog
+  /** Null until the history is loaded. */
+  #openLog: RunLog | null = null
   #state: State = 'loading'
   #delivering = false
   readonly #toDeliver: RecordedEvent[] = []
@@ -80,11 +81,13 @@ export class Runner {
   #checkpoints: Map<number, string | null> | null = null
   /** Messages that were looked at. */
   #seen = 0
+  #missedMessages = false
   #cancelOnItsWay = false
   #terminate: { reason: string | null } | null = null
   #timedOut = false
   #draining = false
-  #suspicions = 0
+  #suspected = false
+  #parked = false
   readonly #events: RecordedEvent[] | null
 
   constructor(host: RunnerHost, claimed: ClaimedRun, definition: Definition) {
@@ -119,6 +122,11 @@ export class Runner {
     return this.#seen
   }
 
+  /** Nothing is appended before the history is loaded. */
+  get #log(): RunLog {
+    return this.#openLog!
+  }
+
   get gone(): boolean {
     return this.#state === 'gone'
   }
@@ -127,7 +135,7 @@ export class Runner {
 
   begin(loaded: LoadedRun): void {
     const { claimed } = this
-    this.#log = new RunLog(this.runId, claimed.claim, loaded.events.length + 1, {
+    this.#openLog = new RunLog(this.runId, claimed.claim, loaded.events.length + 1, {
       committed: (events) => this.#committed(events),
       lost: () => this.abandon(),
     })
@@ -148,7 +156,9 @@ export class Runner {
       this.#takeMessages()
       // A cancel that is already there comes first: what it cancels is never begun.
       if (!this.#cancelOnItsWay) this.#performAll()
+      if (this.claimed.deadline !== null) this.#armDue(this.claimed.deadline)
     }
+    if (this.#missedMessages) this.#host.fetchInbox(this)
     this.#settleState()
   }
 
@@ -257,10 +267,11 @@ export class Runner {
       return
     }
     if (!step.atMostOnce) {
-      this.#mark('StepScheduled', operation, {})
+      if (operation.failedAttempts === 0) this.#mark('StepScheduled', operation, {})
       this.#beginAttempt(operation)
     } else if (!operation.announced) {
-      this.#append(this.#draft('StepScheduled', operation, null, {}))
+      // Once announced it must be begun, for the next worker cannot know that it was not.
+      if (!this.#draining) this.#append(this.#draft('StepScheduled', operation, null, {}))
     } else {
       const error = new StetError(
         'may_have_run',
@@ -271,14 +282,14 @@ export class Runner {
   }
 
   #beginAttempt(operation: Operation): void {
-    if (this.#draining) return
+    if (this.#draining && !isAtMostOnce(operation)) return
     this.#bodies++
     this.#host.slots.take(() => this.#runBody(operation))
   }
 
   #runBody(operation: Operation): void {
     const unwanted =
-      this.#state === 'gone' || this.#draining || operation.settled || this.#attempts.has(operation.index)
+      this.#state === 'gone' || (this.#draining && !isAtMostOnce(operation)) || operation.settled || this.#attempts.has(operation.index)
     if (unwanted || operation.request.kind !== 'step') {
       this.#bodyOver()
       return
@@ -412,6 +423,7 @@ export class Runner {
       now = await this.#host.clock.ask()
     } catch {
       this.#checkingTime = false
+      if (this.#state === 'active') this.#armDue(this.#host.clock.now() + 1_000)
       return
     }
     this.#checkingTime = false
@@ -447,7 +459,12 @@ export class Runner {
 
   /** Messages that were accepted since. `msgs` is the count that they are part of. */
   messages(msgs: number, messages: readonly InboxMessage[]): void {
-    if (this.#state === 'gone' || this.#state === 'loading') return
+    if (this.#state === 'gone') return
+    if (this.#state === 'loading') {
+      // What is loaded may have been read before these came.
+      this.#missedMessages = true
+      return
+    }
     this.#sortMessages(messages.filter(({ n }) => n > this.#seen))
     this.#seen = Math.max(msgs, this.#seen)
     if (this.#state === 'active' && this.#execution.blockage === null && this.#execution.outcome === null)
@@ -534,6 +551,8 @@ export class Runner {
     if (ending) {
       this.#stopBodies(new CancelledFailure('the run has ended'))
       this.#log.queued = []
+      // A mark that came later would take the place of the closing event.
+      this.#log.marks = null
       if (this.#log.inFlight !== null) return
       if (this.#terminate !== null) this.#terminateNow(this.#terminate.reason)
       else if (blockage !== null) void this.#blockNow(blockage)
@@ -623,11 +642,7 @@ export class Runner {
   async #blockNow(blockage: Blockage): Promise<void> {
     this.#state = 'leaving'
     const { where, ...problem } = blockage
-    let place = where
-    if (blockage.code === 'unrecorded_await') {
-      const history = (await this.#host.store.load([this.runId])).get(this.runId)?.events ?? []
-      place = (await findUnrecordedAwait(this.definition, { ...this.#execution.identity }, history)) ?? where
-    }
+    const place = blockage.code === 'unrecorded_await' ? ((await this.#findUnrecordedAwait()) ?? where) : where
     if (this.gone) return
     const message =
       place === undefined || problem.message.includes(place)
@@ -655,7 +670,9 @@ export class Runner {
         ...change,
       },
       (answer) => {
+        if (this.#state === 'gone') return
         if (answer !== 'messages') {
+          this.#parked = answer === 'changed' && change.status === 'waiting'
           this.#end(answer === 'changed' ? due : null, answer === 'changed')
           return
         }
@@ -669,12 +686,13 @@ export class Runner {
   #end(due: number | null, verify: boolean): void {
     if (this.#state === 'gone') return
     this.#state = 'gone'
-    this.#log.close()
+    this.#openLog?.close()
     this.#stopBodies(new CancelledFailure('the run is no longer held by this worker'))
     if (this.#dueTimer !== null) originals.clearTimeout(this.#dueTimer)
     if (verify && this.#events !== null) this.#host.verify?.(this, this.#events)
     this.#execution.drop()
     this.#host.released(this, due)
+    if (this.#parked && this.#suspected) void this.#lookInto()
   }
 
   /** The run is not this worker's any more, or the worker may not write: forget it (R3). */
@@ -699,23 +717,42 @@ export class Runner {
 
   // ── suspicion ──────────────────────────────────────────────────────────────────────────────────
 
-  /** A continuation of the run was resumed outside its turn. Looked into at most a few times: it may be harmless. */
+  /**
+   * A continuation of the run was resumed outside its turn. That may be harmless work that nobody waits for, so it is
+   * looked into when the run has come to rest, and mostly that is before what it awaits has come.
+   */
   #suspect(): void {
-    if (this.#state !== 'active' || this.#suspicions >= 3) return
-    this.#suspicions++
-    const looked = this.#suspicions
-    originals.setImmediate(async () => {
-      if (this.#state !== 'active' || looked !== this.#suspicions || this.#execution.blockage !== null) return
+    if (this.#suspected) return
+    this.#suspected = true
+    if (this.#parked) void this.#lookInto()
+  }
+
+  /** For the message alone: without a database the run is blocked all the same. */
+  async #findUnrecordedAwait(): Promise<string | undefined> {
+    try {
       const history = (await this.#host.store.load([this.runId])).get(this.runId)?.events ?? []
-      const where = await findUnrecordedAwait(this.definition, { ...this.#execution.identity }, history)
-      if (where === undefined || this.#state !== 'active') return
-      this.#execution.blockage ??= {
-        code: 'unrecorded_await',
-        message: 'the workflow awaits something that is not recorded. Wrap it in ctx.step(name, fn).',
-        where,
-      }
-      this.#settleState()
-    })
+      return await findUnrecordedAwait(this.definition, { ...this.#execution.identity }, history)
+    } catch {
+      return undefined
+    }
+  }
+
+  async #lookInto(): Promise<void> {
+    const { store, log } = this.#host
+    const { runId, definition } = this
+    try {
+      const history = (await store.load([runId])).get(runId)?.events ?? []
+      // Further events: somebody has taken it up again, and will see for himself.
+      if (history.length !== this.#execution.lastSeq) return
+      const where = await findUnrecordedAwait(definition, { ...this.#execution.identity }, history, 'suspected')
+      if (where === undefined) return
+      const message = `the workflow awaits something that is not recorded. Wrap it in ctx.step(name, fn). Awaited at ${where}.`
+      const problem = JSON.stringify({ code: 'unrecorded_await', message, where })
+      if (await store.blockParked(runId, this.claimed.claim, problem))
+        log('error', `run is blocked: ${message}`, { run: runId, workflow: definition.name })
+    } catch (error) {
+      log('debug', 'a suspicious run could not be looked into', { run: runId, message: (error as Error).message })
+    }
   }
 }
 
@@ -731,4 +768,8 @@ function describeError(error: unknown): { name: string; message: string } {
   } catch {
     return { name: 'Error', message: 'an error that cannot be read' }
   }
+}
+
+function isAtMostOnce({ request }: Operation): boolean {
+  return request.kind === 'step' && request.step.atMostOnce
 }

@@ -79,6 +79,9 @@ export class WorkerLoop implements Worker {
   #takingOver: Promise<void> | null = null
   #idleWaiters: (() => void)[] = []
   readonly #inboxWanted = new Set<Runner>()
+  /** Up to when waiting runs have been woken, by the database's clock: one that is still due is held by somebody. */
+  #wokenUpTo = 0
+  #onRegistered = () => {}
   #inboxBusy = false
 
   constructor(store: Store, hints: Hints, log: Log, settings: WorkerSettings) {
@@ -111,8 +114,14 @@ export class WorkerLoop implements Worker {
     if (this.#state !== 'new') throw new InvalidInputError('worker.start: the worker was stopped. Make a new one.')
     this.#state = 'running'
     installRuntime()
-    await this.#store.migrate()
-    this.#clock.observe(await this.#store.now())
+    try {
+      await this.#store.migrate()
+      this.#clock.observe(await this.#store.now())
+    } catch (error) {
+      if (this.#state === 'running') this.#state = 'new'
+      throw error
+    }
+    if (this.#state !== 'running') return
     this.#unsubscribe = this.#hints.subscribe({
       hint: (hint) => {
         if (hint.kind === 'ready') {
@@ -123,8 +132,13 @@ export class WorkerLoop implements Worker {
       connected: () => this.#incarnation?.lease.poke(),
     })
     await this.#hints.connected()
-    await this.#incarnate()
-    await this.#store.unblock(this.#lanes.workflows.map(({ name }) => name))
+    const registered = new Promise<void>((resolve) => {
+      this.#onRegistered = resolve
+    })
+    void this.#incarnate()
+    await registered
+    if (this.#state !== 'running') return
+    await this.#store.unblock(this.#lanes.workflows)
     const gone = await this.#store.goneWorkers()
     await this.#takeOver(gone.filter((id) => id !== this.#incarnation?.id))
     this.#watchdog = originals.setInterval(() => this.#checkLease(), 1_000) as unknown as NodeJS.Timeout
@@ -144,6 +158,7 @@ export class WorkerLoop implements Worker {
     }
     if (this.#state === 'stopping') return new Promise((resolve) => this.#idleWaiters.push(resolve))
     this.#state = 'stopping'
+    this.#onRegistered()
     if (this.#wakeTimer !== null) originals.clearTimeout(this.#wakeTimer)
     const incarnation = this.#incarnation
     if (incarnation !== null && !incarnation.over) {
@@ -191,7 +206,6 @@ export class WorkerLoop implements Worker {
     const incarnation = this.#incarnation
     if (incarnation === null || incarnation.over) return
     this.#fenced(incarnation)
-    void this.#store.unregister(incarnation.id).then(() => this.#takeOver([]))
   }
 
   // ── being alive ────────────────────────────────────────────────────────────────────────────────
@@ -224,6 +238,7 @@ export class WorkerLoop implements Worker {
           incarnation.lastBeat = originals.performanceNow()
           this.#hints.publish([{ kind: 'workers', ids: [id] }])
           resolve()
+          this.#onRegistered()
           this.#claimSoon()
         },
         beat: (beat) => this.#onBeat(incarnation, beat),
@@ -241,6 +256,7 @@ export class WorkerLoop implements Worker {
     if (beat.nextDue !== null) this.#wakeBy(beat.nextDue)
     this.#suspectsReady = beat.suspects
     if (beat.ready || beat.suspects) this.#claimSoon()
+    if (beat.owned > incarnation.runners.size) void this.#giveBackStrays(incarnation)
     for (const { runId, msgs } of beat.msgs) {
       const runner = incarnation.runners.get(runId)
       if (runner !== undefined && msgs > runner.seen) this.#fetchInbox(runner)
@@ -266,7 +282,13 @@ export class WorkerLoop implements Worker {
     })
     for (const runner of [...incarnation.runners.values()]) runner.abandon()
     void incarnation.lease.stop()
-    if (this.#state === 'running') void this.#incarnate().then(() => this.#takeOver([]))
+    const goOn = () => {
+      // Its row goes before anything else happens, so that its runs are free at once.
+      if (this.#state === 'running') void this.#incarnate().then(() => this.#takeOver([incarnation.id]))
+    }
+    // What cannot even register is not tried again and again without a pause.
+    if (incarnation.registered) goOn()
+    else originals.setTimeout(goOn, 1_000)
   }
 
   /** A statement failed for good (not for want of a database): the runs of this incarnation start over. */
@@ -274,9 +296,7 @@ export class WorkerLoop implements Worker {
     if (incarnation.over) return
     if (this.#state === 'running')
       this.#log.error('a write of this worker failed', { message: (error as Error).message })
-    const { id } = incarnation
     this.#fenced(incarnation)
-    void this.#store.unregister(id).catch(() => {})
   }
 
   #takeOver(dead: readonly string[]): Promise<void> {
@@ -321,6 +341,7 @@ export class WorkerLoop implements Worker {
       const claimed = await this.#store.claim(incarnation.id, this.#lanes, free, false)
       this.#moreReady = claimed.length === free
       this.#take(incarnation, claimed)
+      if (incarnation.over) this.#claimAgain = true
       if (this.#suspectsReady) await this.#claimSuspect(incarnation)
     } catch (error) {
       if (this.#state === 'running') this.#log.warn('claiming failed', { message: (error as Error).message })
@@ -338,16 +359,46 @@ export class WorkerLoop implements Worker {
   }
 
   #take(incarnation: Incarnation, claimed: readonly ClaimedRun[]): void {
+    // Whoever ends the row of this incarnation gives these back with the rest.
+    if (incarnation.over) return
+    if (claimed.some(({ runId }) => incarnation.runners.has(runId))) {
+      // A crash of the server undid a claim that the worker had been told of (claims do not wait for the disk), and now
+      // it has the run twice under the same claim. Which writes are under way is not known: none of them may land.
+      this.#failed(incarnation, new Error('a run was claimed that this worker holds already: the database lost a claim'))
+      return
+    }
     const toLoad: Runner[] = []
     for (const run of claimed) {
       const definition = this.#definitions.get(`${run.workflow}@${run.version}`)
       // Claims name the versions that this worker has, so it is there.
       const runner = new Runner(this.#hostOf(incarnation), run, definition!)
       incarnation.runners.set(run.runId, runner)
+      if (this.#state !== 'running') runner.drain()
       if (run.started !== null && run.msgs === 0) runner.begin(freshRun(run))
       else toLoad.push(runner)
     }
     if (toLoad.length > 0) void this.#load(incarnation, toLoad)
+  }
+
+  /**
+   * Gives back runs that this worker owns and does not hold: a claim was committed and its answer was lost, or their
+   * history turned out to be another than this worker thought. No claim is under way meanwhile.
+   */
+  async #giveBackStrays(incarnation: Incarnation): Promise<void> {
+    if (this.#claiming || incarnation.over || this.#state !== 'running') return
+    this.#claiming = true
+    try {
+      const strays = await this.#store.giveBackStrays(incarnation.id, [...incarnation.runners.keys()])
+      if (strays > 0) {
+        this.#log.warn('gave back runs that were claimed without this worker hearing of it', { runs: strays })
+        this.#claimAgain = true
+      }
+    } catch (error) {
+      if (this.#state === 'running') this.#log.warn('giving back failed', { message: (error as Error).message })
+    }
+    this.#claiming = false
+    if (this.#claimAgain && this.#state === 'running') void this.#claim()
+    else this.#checkIdle()
   }
 
   async #load(incarnation: Incarnation, runners: readonly Runner[]): Promise<void> {
@@ -382,6 +433,11 @@ export class WorkerLoop implements Worker {
   #released(incarnation: Incarnation, runner: Runner, due: number | null): void {
     if (incarnation.runners.get(runner.runId) === runner) incarnation.runners.delete(runner.runId)
     if (due !== null) this.#wakeBy(due)
+    // The next of those that are claimed one at a time need not wait for a beat.
+    if (runner.claimed.crashes >= suspectAfter && !incarnation.over) {
+      this.#suspectsReady = true
+      this.#claimSoon()
+    }
     // While more is ready, claims wait until they are worth a statement; an empty worker asks at once.
     const free = this.#maxRuns - incarnation.runners.size
     if (this.#moreReady && (free >= this.#maxRuns / 4 || incarnation.runners.size === 0)) this.#claimSoon()
@@ -394,7 +450,9 @@ export class WorkerLoop implements Worker {
 
   // ── waking ─────────────────────────────────────────────────────────────────────────────────────
 
-  #wakeBy(due: number): void {
+  #wakeBy(wanted: number): void {
+    // A run that was due at the last waking and waits still is locked by a transaction of somebody: no hurry.
+    const due = wanted <= this.#wokenUpTo ? this.#clock.now() + 250 : wanted
     if (due >= this.#wakeAt || this.#state !== 'running') return
     if (this.#wakeTimer !== null) originals.clearTimeout(this.#wakeTimer)
     this.#wakeAt = due
@@ -408,8 +466,10 @@ export class WorkerLoop implements Worker {
 
   async #wake(): Promise<void> {
     if (this.#state !== 'running') return
+    const upTo = this.#clock.now()
     try {
       const woken = await this.#store.wake()
+      if (woken < 1000) this.#wokenUpTo = upTo
       if (woken >= 1000) void this.#wake()
     } catch (error) {
       if (this.#state === 'running') this.#log.warn('waking runs failed', { message: (error as Error).message })
@@ -449,7 +509,11 @@ export class WorkerLoop implements Worker {
           if (inbox !== undefined) runner.messages(inbox.msgs, inbox.messages)
         }
       } catch (error) {
-        if (this.#state === 'running') this.#log.warn('reading messages failed', { message: (error as Error).message })
+        if (this.#state !== 'running') break
+        this.#log.warn('reading messages failed', { message: (error as Error).message })
+        // Not dropped: a run that could not park is waiting for just this.
+        await new Promise<void>((resolve) => originals.setTimeout(resolve, 500))
+        for (const runner of runners) this.#inboxWanted.add(runner)
       }
     }
     this.#inboxBusy = false
@@ -460,7 +524,7 @@ export class WorkerLoop implements Worker {
   #allReleased(incarnation: Incarnation, withinMs: number): Promise<void> {
     return new Promise((resolve) => {
       const check = () => {
-        if (incarnation.runners.size > 0 && !incarnation.over) return
+        if ((incarnation.runners.size > 0 || this.#claiming) && !incarnation.over) return
         originals.clearInterval(poll)
         originals.clearTimeout(limit)
         resolve()

@@ -4,7 +4,7 @@
  */
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { exitCodeOf, sayError } from './errors.js'
+import { exit, exitCodeOf, sayError } from './errors.js'
 import { runWorker, type WorkerSpec } from './worker-process.js'
 
 export type ToChild = { readonly work: WorkerSpec } | 'drain'
@@ -36,8 +36,8 @@ function beChild(): void {
   const stop = new AbortController()
   process.on('SIGINT', () => {})
   process.on('SIGTERM', () => stop.abort())
-  // The parent is gone: nobody else would ever end this process.
-  process.on('disconnect', () => stop.abort())
+  // The parent is gone: nobody else would ever end this process. It went while this drained: it was told to quit at once.
+  process.on('disconnect', () => (stop.signal.aborted ? process.exit(exit.failed) : stop.abort()))
   process.on('message', (message: ToChild) => {
     if (message === 'drain') {
       stop.abort()

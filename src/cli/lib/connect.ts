@@ -5,7 +5,7 @@ import { Stet } from '../../stet.js'
 import { startEmbedded } from '../../store/embedded/index.js'
 import { reach } from '../../store/postgres/diagnostics.js'
 import { createPostgresStore, type PostgresStore } from '../../store/postgres/store.js'
-import { readConfig } from './config-file.js'
+import { readConfigUrl } from './config-file.js'
 import { UsageError } from './errors.js'
 import type { DatabaseOptions } from './options.js'
 import { clean, paintTalk, say } from './term.js'
@@ -27,10 +27,7 @@ export async function findDatabase(options: DatabaseOptions): Promise<Database> 
   const settings = readSettings(options.databaseUrl)
   let found = settings.database
   if (options.databaseUrl !== undefined) found = { url: options.databaseUrl, from: '--database-url' }
-  if (found === null) {
-    const config = await readConfig()
-    if (config?.config.url !== undefined) found = { url: config.config.url, from: config.name }
-  }
+  found ??= await readConfigUrl()
   if (found === null) {
     // Refuses in production, with the reason.
     if (settings.production) new Stet()

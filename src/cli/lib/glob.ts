@@ -71,7 +71,10 @@ export function globToRegExp(glob: string): RegExp {
     } else if (c === ',' && depth > 0) source += '|'
     else if (c === '[' && glob.indexOf(']', i) > i + 1) {
       const end = glob.indexOf(']', i)
-      const set = glob.slice(i + 1, end).replace(/^!/, '^').replaceAll('\\', '\\\\')
+      const set = glob
+        .slice(i + 1, end)
+        .replace(/^!/, '^')
+        .replaceAll('\\', '\\\\')
       source += `[${set}]`
       i = end
     } else source += c.replace(/[\\^$.|+()[\]{}]/g, '\\$&')

@@ -5,7 +5,7 @@
  * is looked for in it is recognised by a brand, never by identity.
  */
 import { createRequire } from 'node:module'
-import { extname, relative } from 'node:path'
+import { extname, relative, sep } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { firstUserFrame } from '../../core/callsite.js'
 import { installRuntime } from '../../worker/worker.js'
@@ -35,8 +35,7 @@ export async function importFile(path: string): Promise<Record<string, unknown>>
   try {
     if (/\.[mc]?ts$/.test(path)) await loadTypeScript()
     // Node 20 cannot import a .cts through hooks; require can.
-    const module: any =
-      extname(path) === '.cts' ? createRequire(path)(path) : await import(pathToFileURL(path).href)
+    const module: any = extname(path) === '.cts' ? createRequire(path)(path) : await import(pathToFileURL(path).href)
     return withCommonJs(module)
   } catch (error) {
     throw loadError(path, error)
@@ -46,7 +45,8 @@ export async function importFile(path: string): Promise<Record<string, unknown>>
 /** `import()` of a CommonJS module gives its exports under `default`, where that is not an export of its own. */
 function withCommonJs(module: Record<string, unknown>): Record<string, unknown> {
   const inner = (module['module.exports'] ?? module.default) as Record<string, unknown> | undefined
-  const isCommonJs = typeof inner === 'object' && inner !== null && ('module.exports' in module || '__esModule' in inner)
+  const isCommonJs =
+    typeof inner === 'object' && inner !== null && ('module.exports' in module || '__esModule' in inner)
   if (!isCommonJs) {
     // A CommonJS module that was written by hand has no mark; its exports are a plain object.
     const bare = typeof inner === 'object' && inner !== null && Object.getPrototypeOf(inner) === Object.prototype
@@ -58,14 +58,14 @@ function withCommonJs(module: Record<string, unknown>): Record<string, unknown> 
 
 function loadError(path: string, error: unknown): LoadError {
   const { message = String(error), stack = '', code } = (error ?? {}) as Error & { code?: string }
-  const shown = relative('.', path)
-  const where = firstUserFrame(stack)
+  // What compilers and loaders say names absolute paths.
+  const said = message.replaceAll(`${process.cwd()}${sep}`, '')
+  const frame = firstUserFrame(stack)
+  const where = frame?.includes('node_modules') || (frame !== undefined && said.includes(frame)) ? undefined : frame
   const hint =
     code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND'
       ? ' Is it installed (npm install), and is the path right?'
       : ''
-  const text = message.includes(shown) ? message : `${shown}: ${message}`
-  return new LoadError(`cannot load ${text}${where === undefined || text.includes(where) ? '' : ` (${where})`}${hint}`, {
-    cause: error,
-  })
+  const place = where === undefined ? '' : ` (${where})`
+  return new LoadError(`cannot load ${relative('.', path)}: ${said}${place}${hint}`, { cause: error })
 }

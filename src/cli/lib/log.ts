@@ -19,7 +19,9 @@ export function createWorkerLog(pretty: boolean, fields: object = {}): Log {
       say(line({ at: at.toISOString(), level, message, ...fields, ...more }))
       return
     }
-    const details = Object.entries(more).map(([key, value]) => `${key}=${typeof value === 'string' ? value : brief(value)}`)
+    const details = Object.entries(more).map(
+      ([key, value]) => `${key}=${typeof value === 'string' ? value : brief(value)}`,
+    )
     const tail = details.length === 0 ? '' : paintTalk('dim', `  ${details.join(' ')}`)
     say(`${paintTalk('dim', at.toTimeString().slice(0, 8))} ${marks[level]} ${cleanLines(message)}${tail}`)
   }

@@ -34,8 +34,11 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 no such run, 4 the code does not fi
 /** Runs a command line and returns its exit code. Never throws. */
 export async function main(argv: readonly string[]): Promise<number> {
   // The reader has gone (`stet list | head`): there is nobody left to talk to.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? exit.ok : exit.failed))
-  const args = argv[0] === 'help' && argv[1] !== undefined ? [argv[1], '--help'] : argv.length === 0 ? ['--help'] : [...argv]
+  process.stdout.on('error', (error: NodeJS.ErrnoException) =>
+    process.exit(error.code === 'EPIPE' ? exit.ok : exit.failed),
+  )
+  const args =
+    argv[0] === 'help' && argv[1] !== undefined ? [argv[1], '--help'] : argv.length === 0 ? ['--help'] : [...argv]
   try {
     const program = await createProgram(args[0]!)
     await program.parseAsync(args, { from: 'user' })

@@ -111,6 +111,7 @@ async function check(runner: Runner, events: readonly RecordedEvent[], log: Log)
       { run: id },
     )
   } catch (error) {
-    if (!(error instanceof InvalidInputError)) log.warn('the run could not be verified', { run: id, error: String(error) })
+    if (!(error instanceof InvalidInputError))
+      log.warn('the run could not be verified', { run: id, error: String(error) })
   }
 }

@@ -110,7 +110,9 @@ function loadDag(file: string, modules: ReadonlyMap<string, Record<string, unkno
     return dagFromJSON(JSON.parse(readFileSync(file, 'utf8')), tasks)
   } catch (error) {
     const hint =
-      error instanceof StetError && origins.size === 0 ? ' Name the file with its functions too: stet worker x.dag.json tasks.ts' : ''
+      error instanceof StetError && origins.size === 0
+        ? ' Name the file with its functions too: stet worker x.dag.json tasks.ts'
+        : ''
     throw new LoadError(`cannot load ${shown}: ${(error as Error).message}${hint}`, { cause: error })
   }
 }

@@ -30,6 +30,8 @@ const statementTimeoutMs = 8_000
 
 const connectTimeoutMs = 5_000
 
+const closeTimeoutMs = 1_000
+
 function clientConfig(url: string): pg.ClientConfig {
   return {
     connectionString: url,
@@ -55,6 +57,8 @@ export class Lane {
   readonly #onLost: (() => void) | undefined
   #client: pg.Client | null = null
   #connecting: Promise<pg.Client> | null = null
+  /** The end of the transaction that has the connection for itself. */
+  #exclusive: Promise<void> | null = null
   #closed = false
 
   constructor(url: string, hooks: { onConnect?: (client: pg.Client) => Promise<unknown>; onLost?: () => void } = {}) {
@@ -65,7 +69,29 @@ export class Lane {
 
   query<Row = any>(query: Query): Promise<Rows<Row>> {
     // The common case takes no detour over another promise: every hop shows in the latency of a step.
-    return this.#client !== null ? this.#client.query<any>(query as pg.QueryConfig) : this.#connectAndQuery(query)
+    return this.#client !== null && this.#exclusive === null
+      ? this.#client.query<any>(query as pg.QueryConfig)
+      : this.#connectAndQuery(query)
+  }
+
+  /**
+   * Gives `body` the connection for itself: whatever else comes waits until it is over, so that nobody's statement gets
+   * into another's transaction. The client does not mend itself: what was lost with it is not continued elsewhere.
+   */
+  async exclusively<T>(body: (client: pg.Client) => Promise<T>): Promise<T> {
+    while (this.#exclusive !== null) await this.#exclusive
+    let over = () => {}
+    this.#exclusive = new Promise((resolve) => {
+      over = () => {
+        this.#exclusive = null
+        resolve()
+      }
+    })
+    try {
+      return await body(await this.connect())
+    } finally {
+      over()
+    }
   }
 
   async connect(): Promise<pg.Client> {
@@ -81,10 +107,15 @@ export class Lane {
     this.#closed = true
     const client = this.#client ?? (await this.#connecting?.catch(() => null)) ?? null
     this.#client = null
-    await client?.end().catch(() => {})
+    if (client === null) return
+    // A server that does not answer must not keep its client from going.
+    const limit = setTimeout(() => (client as any).connection.stream.destroy(), closeTimeoutMs)
+    await client.end().catch(() => {})
+    clearTimeout(limit)
   }
 
   async #connectAndQuery(query: Query): Promise<Rows<any>> {
+    while (this.#exclusive !== null) await this.#exclusive
     const client = await this.connect()
     return client.query<any>(query as pg.QueryConfig)
   }
@@ -166,22 +197,28 @@ export class Db {
 
   /** Runs `body` in a transaction of its own. */
   async transaction<T>(body: (query: (query: Query) => Promise<Rows>) => Promise<T>): Promise<T> {
-    const client = this.#only === null ? await this.#pool!.connect() : null
-    const run = (query: Query): Promise<Rows> =>
-      client === null ? this.#only!.query(query) : client.query<any>(query as pg.QueryConfig)
+    if (this.#only !== null) {
+      return this.#only.exclusively(async (client) => {
+        try {
+          return await inTransaction(client, body)
+        } catch (error) {
+          // A connection that may still be in a transaction is of no use to those who come next.
+          await client.query('ROLLBACK').catch(() => (client as any).connection.stream.destroy())
+          throw error
+        }
+      })
+    }
+    const client = await this.#pool!.connect()
     let broken = false
     try {
-      await run({ text: 'BEGIN' })
-      const result = await body(run)
-      await run({ text: 'COMMIT' })
-      return result
+      return await inTransaction(client, body)
     } catch (error) {
-      await run({ text: 'ROLLBACK' }).catch(() => {
+      await client.query('ROLLBACK').catch(() => {
         broken = true
       })
       throw error
     } finally {
-      client?.release(broken)
+      client.release(broken)
     }
   }
 
@@ -235,6 +272,16 @@ export class Db {
   }
 }
 
+async function inTransaction<T>(
+  client: pg.ClientBase,
+  body: (query: (query: Query) => Promise<Rows>) => Promise<T>,
+): Promise<T> {
+  await client.query('BEGIN')
+  const result = await body((query) => client.query<any>(query as pg.QueryConfig))
+  await client.query('COMMIT')
+  return result
+}
+
 /** SQLSTATE classes and codes that say nothing about the statement: another try may succeed. */
 const transientCodes = new Set([
   '40001',
@@ -242,15 +289,24 @@ const transientCodes = new Set([
   '57P01',
   '57P02',
   '57P03',
-  '57014', // shutdown, crash, starting up, statement timeout
+  '57014',
+  '57P05', // shutdown, crash, starting up, statement timeout, idle session timeout
   '53300',
   '53100',
   '53200', // too many connections, disk full, out of memory
+  '53400',
+  '58030', // configuration limit, I/O error
   '25006', // read-only: a former primary
   '55P03',
   '25P03', // lock timeout, idle in transaction
   'ECONNREFUSED',
   'ECONNRESET',
+  'ECONNABORTED',
+  'EADDRNOTAVAIL',
+  'EMFILE',
+  'ENFILE',
+  'ERR_STREAM_DESTROYED',
+  'ERR_STREAM_WRITE_AFTER_END',
   'EPIPE',
   'ETIMEDOUT',
   'ENOTFOUND',

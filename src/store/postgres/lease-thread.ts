@@ -18,10 +18,17 @@ const lane = new Lane(url, { onConnect: (client) => client.query(lockWorker(work
 
 let timer: NodeJS.Timeout | undefined
 let beating = false
+/** Asked for while a beat was under way, which may have looked before there was anything to see. */
+let again = false
 
 async function beat(): Promise<void> {
-  if (beating || stopped) return
+  if (stopped) return
+  if (beating) {
+    again = true
+    return
+  }
   beating = true
+  again = false
   let next = beatMs
   try {
     const hungMs = Number(process.hrtime.bigint() / 1_000_000n) - mainTick[0]!
@@ -49,7 +56,7 @@ async function beat(): Promise<void> {
   beating = false
   if (stopped) return
   clearTimeout(timer)
-  timer = setTimeout(() => void beat(), next)
+  timer = setTimeout(() => void beat(), again ? Math.min(next, 20) : next)
 }
 
 // ── watching one other worker ──────────────────────────────────────────────────────────────────────

@@ -41,6 +41,7 @@ export function holdLease(options: Omit<LeaseSettings, 'mainTick'>, listener: Le
     resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2 },
   })
   thread.unref()
+  const ended = new Promise<void>((resolve) => thread.once('exit', () => resolve()))
   let stopping = false
   thread.on('message', (message: FromThread) => {
     if (stopping) return
@@ -60,7 +61,7 @@ export function holdLease(options: Omit<LeaseSettings, 'mainTick'>, listener: Le
       stopping = true
       clearInterval(ticker)
       thread.postMessage('stop')
-      await new Promise((resolve) => thread.once('exit', resolve))
+      await ended
     },
   }
 }

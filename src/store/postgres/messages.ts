@@ -35,7 +35,11 @@ p AS (
   RETURNING r.run_id, r.queue),
 i AS (
   INSERT INTO stet_store.inbox (run_id, n, kind, name, payload, at) SELECT a.run_id, a.n, a.kind, a.name, a.payload, c.at FROM a, c)
-SELECT u.i, u.run_id, CASE WHEN l.closed_at IS NOT NULL THEN l.status END AS closed
+-- What was accepted before the run closed stays accepted when it is sent again.
+SELECT u.i, u.run_id,
+       CASE WHEN l.closed_at IS NOT NULL
+             AND NOT EXISTS (SELECT FROM stet_store.message_ids m WHERE m.run_id = u.run_id AND m.message_id = u.message_id)
+            THEN l.status END AS closed
   FROM u LEFT JOIN l USING (run_id) ORDER BY u.i`
 
 export async function postMessages(db: Db, messages: readonly MessageRequest[]): Promise<MessageAnswer[]> {

@@ -1,7 +1,8 @@
 /** The Postgres store: each method is one function of a sibling file, tried again while the database is away. */
+import { newId } from '../../core/ids.js'
 import type { Store } from '../port.js'
 import { appendEvents, changeRows } from './appends.js'
-import { textArray } from './arrays.js'
+import { intArray, textArray } from './arrays.js'
 import { claimRuns, loadRuns, readHistories, wakeDue } from './claims.js'
 import { Db, type DbOptions } from './db.js'
 import { publish, subscribe } from './hints.js'
@@ -10,7 +11,7 @@ import { closeUnowned, postMessages, readMessages } from './messages.js'
 import { migrate } from './migrate.js'
 import { findRun, listRuns, readResults } from './reads.js'
 import { startRuns } from './starts.js'
-import { goneWorkers, takeOver } from './workers.js'
+import { giveBackStrays, goneWorkers, takeOver } from './workers.js'
 
 export interface PostgresStore extends Store {
   readonly db: Db
@@ -39,9 +40,24 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
         },
         patient,
       ),
-    post: (messages) => db.retrying('send a message', () => postMessages(db, messages), patient),
+    post: (messages) => {
+      // A signal without an id gets one, else a retry whose first try had been committed would be a second signal.
+      const sent = messages.map((message) =>
+        message.kind === 'signal' && message.messageId === null ? { ...message, messageId: newId('msg') } : message,
+      )
+      return db.retrying('send a message', () => postMessages(db, sent), patient)
+    },
     closeUnowned: (runId, how, reason) =>
       db.retrying('close a run', () => closeUnowned(db, runId, how, reason), patient),
+    blockParked: (runId, claim, problem) =>
+      db.retrying('block a run', async () => {
+        const { rowCount } = await db.query({
+          text: `UPDATE stet_store.runs SET status = 'blocked', due = NULL, problem = $3
+                  WHERE run_id = $1 AND claim = $2 AND owner IS NULL AND status = 'waiting'`,
+          values: [runId, claim, problem],
+        })
+        return rowCount === 1
+      }),
     resume: (runId) =>
       db.retrying(
         'resume',
@@ -71,6 +87,7 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
     wake: () => db.retrying('wake runs', () => wakeDue(db)),
     claim: (workerId, lanes, limit, suspects) =>
       db.retrying('claim', () => claimRuns(db, workerId, lanes, limit, suspects)),
+    giveBackStrays: (workerId, held) => db.retrying('give back runs', () => giveBackStrays(db, workerId, held)),
     load: (runIds) => db.retrying('load runs', () => loadRuns(db, runIds)),
     inbox: (runIds) => db.retrying('read messages', () => readMessages(db, runIds)),
     append: (workerId, batch, events) => db.retrying('append', () => appendEvents(db, workerId, batch, events)),
@@ -92,8 +109,9 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
       db.retrying('unblock runs', async () => {
         const { rowCount } = await db.query({
           text: `UPDATE stet_store.runs SET status = 'pending', due = stet_store.clock()
-                  WHERE status = 'blocked' AND workflow = ANY($1::text[]) AND problem::json ->> 'code' <> 'crash_loop'`,
-          values: [textArray(workflows)],
+                  WHERE status = 'blocked' AND (workflow, version) IN (SELECT * FROM unnest($1::text[], $2::int[]))
+                    AND problem::json ->> 'code' <> 'crash_loop'`,
+          values: [textArray(workflows.map(({ name }) => name)), intArray(workflows.map(({ version }) => version))],
         })
         return rowCount ?? 0
       }),

@@ -3,7 +3,8 @@
  *
  * D1. A template's name tells what is in it (migrations and test clock), so a changed release never meets an old one.
  *     It gets that name only when it is complete: a process killed while making it leaves nothing that is used.
- * D2. Run time in a test database is real time plus a shift that only grows. Leases stay on real time.
+ * D2. Run time in a test database stands still where it was stopped, or is real time plus a shift; it never goes back.
+ *     Leases stay on real time.
  */
 import { createHash } from 'node:crypto'
 import pg from 'pg'
@@ -19,12 +20,12 @@ export interface TestDatabase {
   readonly url: string
 }
 
-/** Replaces the clock that runs live by. A shift in seconds: intervals of days would follow daylight saving time. */
+/** Replaces the clock that runs live by. The shift is in seconds: intervals of days would follow daylight saving time. */
 const testClock = /* sql */ `
-CREATE TABLE stet_store.test_clock (shift interval NOT NULL);
-INSERT INTO stet_store.test_clock VALUES ('0');
+CREATE TABLE stet_store.test_clock (shift interval NOT NULL, stopped_at timestamptz);
+INSERT INTO stet_store.test_clock VALUES ('0', NULL);
 CREATE OR REPLACE FUNCTION stet_store.clock() RETURNS timestamptz LANGUAGE sql VOLATILE AS
-  'SELECT clock_timestamp() + (SELECT shift FROM stet_store.test_clock)'`
+  'SELECT coalesce(stopped_at, clock_timestamp() + shift) FROM stet_store.test_clock'`
 
 const digest = createHash('sha256')
   .update([...migrations, testClock].join(';'))
@@ -69,8 +70,8 @@ export interface ClockReading {
   readonly now: number
   /** Some run executes, or is ready for a worker that is there, or has a message to look at. */
   readonly busy: boolean
-  /** When the next waiting run is due, ms since the epoch; null: none waits for a timer. */
-  readonly nextDue: number | null
+  /** The run that is due next, and when (ms since the epoch); null: none waits for a timer. */
+  readonly next: { readonly runId: string; readonly workflow: string; readonly due: number } | null
 }
 
 /** Looks at the clock and at what runs do, in one moment. `lanes` are those of the asker's worker. */
@@ -90,7 +91,8 @@ export async function readTestClock(db: Db, lanes: Lanes): Promise<ClockReading>
                          WHERE r.status = 'pending' AND r.due <= c.at)
              OR EXISTS (SELECT FROM stet_store.runs r
                          WHERE r.status = 'waiting' AND (r.due <= c.at OR (r.msgs > r.seen AND r.claim > 0))) AS busy,
-             (SELECT (extract(epoch FROM min(due)) * 1000)::float8 FROM stet_store.runs WHERE status = 'waiting') AS next_due
+             (SELECT json_build_object('runId', r.run_id, 'workflow', r.workflow, 'due', (extract(epoch FROM r.due) * 1000)::float8)
+                FROM stet_store.runs r WHERE r.status = 'waiting' AND r.due IS NOT NULL ORDER BY r.due LIMIT 1) AS next
         FROM c`,
     values: [
       textArray(lanes.queues),
@@ -98,37 +100,46 @@ export async function readTestClock(db: Db, lanes: Lanes): Promise<ClockReading>
       intArray(lanes.workflows.map(({ version }) => version)),
     ],
   })
-  const { now, busy, next_due: nextDue } = rows[0]
-  return { now, busy, nextDue }
+  return rows[0]
 }
 
-/** Moves the clock forward to `to` (ms since the epoch), never back (D2). Returns the time that it shows then. */
-export async function moveTestClock(db: Db, to: number): Promise<number> {
+/**
+ * Has the clock stand at `to` (ms since the epoch), or where it is when that is later or null (D2). Returns the time.
+ * Whole milliseconds, as events have them: what is due at the time of an event is due now.
+ */
+export async function stopTestClock(db: Db, to: number | null): Promise<number> {
   const { rows } = await db.query({
-    name: 'stet_test_clock_move',
+    name: 'stet_test_clock_stop',
     text: `
       UPDATE stet_store.test_clock
-         SET shift = greatest(shift, interval '1 second' * extract(epoch FROM to_timestamp($1::float8 / 1000) - clock_timestamp())::float8)
-      RETURNING (extract(epoch FROM clock_timestamp() + shift) * 1000)::float8 AS now`,
+         SET stopped_at = date_trunc('milliseconds', greatest(stopped_at, CASE WHEN stopped_at IS NULL THEN clock_timestamp() + shift END,
+                                                              to_timestamp($1::float8 / 1000)) + interval '999 us')
+      RETURNING (extract(epoch FROM stopped_at) * 1000)::float8 AS now`,
     values: [to],
   })
   return rows[0].now
 }
 
-export interface WaitingRun {
-  readonly runId: string
-  readonly workflow: string
-  readonly events: number
+/** Lets the clock go on from where it stands, at the pace of real time. Returns the time. */
+export async function startTestClock(db: Db): Promise<number> {
+  const { rows } = await db.query({
+    name: 'stet_test_clock_start',
+    text: `
+      UPDATE stet_store.test_clock
+         SET shift = CASE WHEN stopped_at IS NULL THEN shift
+                          ELSE interval '1 second' * extract(epoch FROM stopped_at - clock_timestamp())::float8 END,
+             stopped_at = NULL
+      RETURNING (extract(epoch FROM clock_timestamp() + shift) * 1000)::float8 AS now`,
+  })
+  return rows[0].now
 }
 
-/** The runs in one status, the ones with the longest histories first; for messages. */
-export async function runsThatAre(db: Db, status: 'running' | 'waiting'): Promise<WaitingRun[]> {
+/** The runs that execute, for a message. */
+export async function runningRuns(db: Db): Promise<{ runId: string; workflow: string }[]> {
   const { rows } = await db.query({
-    text: `SELECT r.run_id, r.workflow, (SELECT max(seq) FROM stet_store.history h WHERE h.run_id = r.run_id) AS events
-             FROM stet_store.runs r WHERE r.status = $1 AND ($1 = 'running' OR r.due IS NOT NULL) ORDER BY events DESC LIMIT 5`,
-    values: [status],
+    text: `SELECT run_id, workflow FROM stet_store.runs WHERE status = 'running' ORDER BY run_id LIMIT 5`,
   })
-  return rows.map((row) => ({ runId: row.run_id, workflow: row.workflow, events: row.events }))
+  return rows.map((row) => ({ runId: row.run_id, workflow: row.workflow }))
 }
 
 // ── the server ─────────────────────────────────────────────────────────────────────────────────────

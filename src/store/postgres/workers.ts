@@ -43,6 +43,7 @@ SELECT (extract(epoch FROM c.at) * 1000)::float8 AS now,
        OR EXISTS (SELECT FROM stet_store.runs r WHERE r.owner IS NOT NULL
                      AND NOT EXISTS (SELECT FROM stet_store.workers w WHERE w.id = r.owner)) 
        OR EXISTS (SELECT FROM stet_store.runs r WHERE r.status = 'waiting' AND r.msgs > r.seen AND r.claim > 0) AS overdue,
+       (SELECT count(*)::int FROM stet_store.runs r WHERE r.owner = $1) AS owned,
        (SELECT coalesce(json_agg(json_build_object('runId', r.run_id, 'msgs', r.msgs)), '[]')
           FROM stet_store.runs r WHERE r.owner = $1 AND r.msgs > 0) AS msgs,
        coalesce((SELECT min(w.id) FROM stet_store.workers w WHERE w.id > $1),
@@ -75,6 +76,7 @@ export function readBeat({ rows }: Rows): Beat | null {
     suspects: row.suspects,
     nextDue: row.next_due,
     overdue: row.overdue,
+    owned: row.owned,
     msgs: row.msgs,
     neighbour: row.neighbour,
   }
@@ -109,12 +111,17 @@ export async function goneWorkers(db: Db): Promise<string[]> {
 
 const giveBack = `
 WITH c AS MATERIALIZED (SELECT stet_store.clock() AS at),
+-- Owners, not runs: a row that changed since the snapshot is looked at again as it is now, but whether its owner is
+-- there would be asked of the snapshot, and a worker that registered since would seem to be gone. Ids do not come back.
+d AS MATERIALIZED (
+  SELECT DISTINCT r.owner FROM stet_store.runs r
+   WHERE r.owner IS NOT NULL AND NOT EXISTS (SELECT FROM stet_store.workers w WHERE w.id = r.owner)),
 o AS MATERIALIZED (
   SELECT r.run_id, r.crashes, r.crash_seq,
          (SELECT h.seq FROM stet_store.history h WHERE h.run_id = r.run_id AND h.type NOT IN ('StepScheduled', 'TimerStarted')
            ORDER BY h.seq DESC LIMIT 1) AS seq
     FROM stet_store.runs r
-   WHERE r.owner IS NOT NULL AND NOT EXISTS (SELECT FROM stet_store.workers w WHERE w.id = r.owner)
+   WHERE r.owner IN (SELECT owner FROM d)
    ORDER BY r.run_id LIMIT 5000 FOR NO KEY UPDATE OF r SKIP LOCKED),
 n AS (
   SELECT o.run_id, o.seq, CASE WHEN o.seq > o.crash_seq AND o.crashes < $1 THEN 1 WHEN o.seq > o.crash_seq THEN o.crashes ELSE o.crashes + 1 END AS crashes
@@ -126,6 +133,17 @@ UPDATE stet_store.runs r
          'the process of its worker ended ' || n.crashes || ' times in a row while it ran, without getting on. Mend what ends the process, then: stet resume ' || r.run_id)::text END
   FROM n, c WHERE r.run_id = n.run_id
 RETURNING r.run_id, r.status`
+
+/** Gives back runs that a live worker owns and does not hold. */
+export async function giveBackStrays(db: Db, workerId: string, held: readonly string[]): Promise<number> {
+  const { rowCount } = await db.calls.query({
+    text: `UPDATE stet_store.runs r SET owner = NULL, status = 'pending', due = stet_store.clock()
+             FROM (SELECT run_id FROM stet_store.runs WHERE owner = $1 AND run_id <> ALL($2::text[]) FOR NO KEY UPDATE SKIP LOCKED) x
+            WHERE r.run_id = x.run_id`,
+    values: [workerId, textArray(held)],
+  })
+  return rowCount ?? 0
+}
 
 const wakeUnread = `
 UPDATE stet_store.runs r SET status = 'pending', due = stet_store.clock()

@@ -1,0 +1,106 @@
+import { relative } from 'node:path'
+import type { Command } from 'commander'
+import { readSettings } from '../settings.js'
+import { stopEmbedded } from '../store/embedded/index.js'
+import { createPostgresStore } from '../store/postgres/store.js'
+import { type Child, forkWorker } from './lib/child.js'
+import { readConfig } from './lib/config-file.js'
+import { findDatabase } from './lib/connect.js'
+import { addToList, asCount, type DatabaseOptions, examples, withDatabase, withFiles } from './lib/options.js'
+import { stopSignal } from './lib/signals.js'
+import { paintTalk, say } from './lib/term.js'
+import { watchSources } from './lib/watch.js'
+import type { WorkerSpec } from './lib/worker-process.js'
+import { findFiles } from './lib/workflow-files.js'
+
+interface Options extends DatabaseOptions {
+  workflows?: string[]
+  queues?: string[]
+  concurrency?: number
+  verify: boolean
+}
+
+/** Editors write a file in several steps. */
+const debounceMs = 60
+
+/** While code is edited nobody wants to wait for long steps: they run again in the next worker. */
+const drainMs = 1_000
+
+export function define(command: Command): void {
+  command.argument('[files...]', 'files with workflows, and *.dag.json with the files of their tasks')
+  withDatabase(withFiles(command))
+    .option(
+      '-q, --queues <names>',
+      'queues to listen on, with commas between them (default: those of the workflows)',
+      addToList,
+    )
+    .option('-j, --concurrency <n>', 'runs in memory and step bodies at once, at most', asCount)
+    .option('--no-verify', 'do not replay each run when it parks or closes')
+    .action(run)
+  examples(command, 'stet dev', 'stet dev workflows/order.ts')
+  command.addHelpText(
+    'after',
+    '\nThe worker is started again when a source file of the project changes. Ctrl-C ends the worker, and the embedded\nPostgres if this command started it; its data stay.',
+  )
+}
+
+async function run(files: string[], options: Options): Promise<void> {
+  let child: Child | null = null
+  const stop = stopSignal(() => child?.kill())
+  const given = [...files, ...(options.workflows ?? [])]
+  const patterns = given.length === 0 ? null : given
+  const found = await findFiles(patterns ?? undefined)
+  const { config = {} } = (await readConfig()) ?? {}
+  const database = await findDatabase(options)
+  const store = createPostgresStore({ url: database.url, poolSize: 1 })
+  try {
+    await store.migrate()
+  } finally {
+    await store.close()
+  }
+  const { projectDir } = readSettings().embedded
+  say(`${paintTalk('bold', 'stet dev')}  ${found.map((file) => relative('.', file)).join(', ')}`)
+  say(paintTalk('dim', `watching ${projectDir}; try in another terminal:`))
+  for (const line of ['npx stet list', "npx stet start <workflow> --input '<json>' --wait", 'npx stet show <run>']) {
+    say(paintTalk('dim', `  ${line}`))
+  }
+  const spec: WorkerSpec = {
+    url: database.url,
+    patterns,
+    queues: options.queues ?? config.queues ?? null,
+    concurrency: options.concurrency ?? config.concurrency ?? null,
+    once: false,
+    verify: options.verify,
+    pretty: process.stderr.isTTY === true,
+    drainMs,
+  }
+
+  let reload = () => {}
+  let changes = 0
+  const unwatch = watchSources(projectDir, debounceMs, (file) => {
+    changes++
+    say(paintTalk('cyan', `${relative('.', file)} changed: reloading`))
+    reload()
+  })
+  const stopped = new Promise<void>((resolve) => {
+    stop.addEventListener('abort', () => resolve(), { once: true })
+    if (stop.aborted) resolve()
+  })
+  while (!stop.aborted) {
+    const seen = changes
+    const changed = new Promise<void>((resolve) => {
+      reload = resolve
+    })
+    const mine = forkWorker(spec)
+    child = mine
+    await Promise.race([stopped, changed, mine.exited])
+    mine.drain()
+    await mine.exited
+    child = null
+    if (stop.aborted || changes > seen) continue
+    say(paintTalk('yellow', 'the worker ended; it starts again when a file changes'))
+    await Promise.race([stopped, changed])
+  }
+  unwatch()
+  if (database.embedded && database.started) await stopEmbedded(readSettings().embedded)
+}

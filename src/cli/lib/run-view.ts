@@ -1,0 +1,235 @@
+/** A run as people look at it: its row, its history, and what can be read from them. */
+import { decode, decodeError } from '../../core/codec.js'
+import { formatMs } from '../../core/duration.js'
+import { RunNotFoundError } from '../../core/errors.js'
+import { isTerminal, type RecordedEvent, toHistoryEvent } from '../../core/events.js'
+import { graphOf, type PendingOperation } from '../../core/graph.js'
+import type { RunGraph } from '../../core/types.js'
+import type { RunRow, Store } from '../../store/port.js'
+import { brief, clean, cleanLines, paint, paintStatus, plain, shorten, statusMark, table, when } from './term.js'
+
+export interface StepView {
+  readonly key: string
+  readonly kind: string
+  readonly status: string
+  readonly attempts: number
+  readonly startedAt?: string
+  readonly endedAt?: string
+  readonly durationMs?: number
+  /** When it is due, if it waits for a time. */
+  readonly dueAt?: string
+  /** Keys of what it came after. */
+  readonly after: readonly string[]
+  /** What its attempts failed with. */
+  readonly errors: readonly { readonly attempt: number; readonly name: string; readonly message: string }[]
+  /** `file:line` that asked for it. */
+  readonly where?: string
+}
+
+export interface RunView {
+  readonly row: RunRow
+  readonly events: readonly RecordedEvent[]
+  readonly graph: RunGraph
+  readonly steps: readonly StepView[]
+  readonly problem: { readonly code: string; readonly message: string; readonly where?: string } | null
+}
+
+type Wait = PendingOperation & { readonly dueAt?: number | null; readonly where?: string }
+
+/** @throws RunNotFoundError */
+export async function readRun(store: Store, ref: string): Promise<RunView> {
+  const row = await store.find(ref)
+  if (row === null) throw new RunNotFoundError(ref)
+  const events = await store.history(row.runId)
+  const waits: Wait[] = row.waits === null ? [] : JSON.parse(row.waits)
+  const graph = graphOf(events, waits, row.status)
+  return {
+    row,
+    events,
+    graph,
+    steps: stepsOf(graph, events, waits),
+    problem: row.problem === null ? null : JSON.parse(row.problem),
+  }
+}
+
+function stepsOf(graph: RunGraph, events: readonly RecordedEvent[], waits: readonly Wait[]): StepView[] {
+  const after = new Map<string, string[]>()
+  for (const { from, to } of graph.edges) after.set(to, [...(after.get(to) ?? []), from])
+  const ofOp = new Map<number, RecordedEvent[]>()
+  for (const event of events) {
+    if (event.op !== null && event.op > 0) ofOp.set(event.op, [...(ofOp.get(event.op) ?? []), event])
+  }
+  const waiting = new Map(waits.map((wait) => [wait.op, wait]))
+  // The nodes of a graph stand in the order of asking, after the start.
+  const ops = [...new Set([...ofOp.keys(), ...waiting.keys()])].sort((a, b) => a - b)
+  return graph.nodes.slice(1).map((node, i) => {
+    const own = ofOp.get(ops[i]!) ?? []
+    const wait = waiting.get(ops[i]!)
+    const { startedAt, endedAt } = node as { startedAt?: string; endedAt?: string }
+    const due = wait?.dueAt ?? null
+    const where = own.find(({ facts }) => facts?.where !== undefined)?.facts?.where ?? wait?.where
+    return {
+      key: node.key,
+      kind: node.kind,
+      status: node.status,
+      attempts: node.attempts,
+      ...(startedAt === undefined ? {} : { startedAt }),
+      ...(endedAt === undefined ? {} : { endedAt }),
+      ...(startedAt === undefined || endedAt === undefined
+        ? {}
+        : { durationMs: Date.parse(endedAt) - Date.parse(startedAt) }),
+      ...(due === null || endedAt !== undefined ? {} : { dueAt: new Date(due).toISOString() }),
+      after: after.get(node.key) ?? [],
+      errors: own.flatMap((event) => errorsOf(event)),
+      ...(where === undefined ? {} : { where }),
+    }
+  })
+}
+
+function errorsOf({ type, payload, facts }: RecordedEvent): StepView['errors'] {
+  if ((type !== 'AttemptFailed' && type !== 'StepFailed') || payload === null) return []
+  const { name, message } = decodeError(payload)
+  return [{ attempt: facts?.attempt ?? 1, name, message }]
+}
+
+// ── as JSON ──────────────────────────────────────────────────────────────────────────────────────
+
+export function viewJson({ row, events, graph, steps, problem }: RunView): object {
+  const { waits: _, problem: __, owner, due, createdAt, startedAt, closedAt, deadline, ...rest } = row
+  const last = events.at(-1)
+  const date = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString())
+  return {
+    run: {
+      ...rest,
+      createdAt: date(createdAt),
+      startedAt: date(startedAt),
+      closedAt: date(closedAt),
+      deadline: date(deadline),
+      due: date(due),
+      worker: owner,
+      input: events[0] === undefined ? null : plain(decode(events[0].payload)),
+      ...(last?.type === 'RunCompleted' ? { output: plain(decode(last.payload)) } : {}),
+      problem,
+    },
+    steps,
+    graph,
+  }
+}
+
+export function historyJson(events: readonly RecordedEvent[]): unknown[] {
+  return events.map((event) => {
+    const { data, ...rest } = toHistoryEvent(event)
+    if (data === undefined) return rest
+    const { error, ...values } = data
+    return { ...rest, data: { ...(plain(values) as object), ...(error === undefined ? {} : { error }) } }
+  })
+}
+
+// ── as text ──────────────────────────────────────────────────────────────────────────────────────
+
+export function headerText({ row, events, problem }: RunView): string {
+  const last = events.at(-1)
+  const begun = row.startedAt
+  const lines: [string, string][] = [
+    ['workflow', `${clean(row.workflow)}@${row.version}, queue ${clean(row.queue)}`],
+    ['created', `${new Date(row.createdAt).toISOString()} (${when(new Date(row.createdAt))})`],
+  ]
+  if (row.id !== row.runId) lines.unshift(['run id', row.runId])
+  if (begun !== null && row.closedAt !== null) lines.push(['took', formatMs(row.closedAt - begun)])
+  if (row.owner !== null && row.closedAt === null) lines.push(['worker', clean(row.owner)])
+  if (events[0] !== undefined) lines.push(['input', brief(decode(events[0].payload), 200)])
+  if (last?.type === 'RunCompleted') lines.push(['result', brief(decode(last.payload), 200)])
+  if (row.error !== null) lines.push(['error', paint('red', cleanLines(`${row.error.name}: ${row.error.message}`))])
+  if (last !== undefined && isTerminal(last.type) && last.facts?.reason)
+    lines.push(['reason', clean(last.facts.reason)])
+  if (problem !== null) {
+    const where = problem.where === undefined || problem.message.includes(problem.where) ? '' : ` (${problem.where})`
+    lines.push(['blocked', paint('red', cleanLines(problem.message + where))])
+  }
+  const indented = lines.map(
+    ([key, value]) => `  ${paint('dim', key.padEnd(9))} ${value.replaceAll('\n', '\n            ')}`,
+  )
+  return [`${paint('bold', clean(row.id))}  ${paintStatus(row.status)}`, ...indented].join('\n')
+}
+
+export function stepsText(steps: readonly StepView[]): string {
+  if (steps.length === 0) return paint('dim', '  none yet')
+  const rows = steps.map((step) => [
+    `  ${mark(step.status)} ${clean(step.key)}`,
+    step.kind === 'step' ? '' : paint('dim', step.kind),
+    paintStatus(step.status),
+    timeOf(step),
+    step.attempts > 1 ? `${step.attempts} attempts` : '',
+    paint('dim', `after ${listOf(step.after)}`),
+  ])
+  const lines = table(rows).split('\n')
+  return lines
+    .flatMap((line, i) => [
+      line,
+      ...steps[i]!.errors.map(({ attempt, name, message }) =>
+        paint('red', `      attempt ${attempt}: ${shorten(clean(`${name}: ${message}`), 120)}`),
+      ),
+    ])
+    .join('\n')
+}
+
+function timeOf({ durationMs, dueAt, startedAt }: StepView): string {
+  if (durationMs !== undefined) return formatMs(durationMs)
+  if (dueAt !== undefined) return `due ${when(new Date(dueAt))}`
+  return startedAt === undefined ? '' : `since ${formatMs(Math.max(0, Date.now() - Date.parse(startedAt)))}`
+}
+
+function mark(status: string): string {
+  return paintStatus(status, statusMark[status] ?? '?')
+}
+
+export function historyText(events: readonly RecordedEvent[]): string {
+  return table(events.map(eventCells))
+}
+
+export function eventCells(event: RecordedEvent): string[] {
+  return [
+    `  ${String(event.seq).padStart(4)}`,
+    paint('dim', new Date(event.at).toISOString().slice(11, 23)),
+    event.type,
+    event.name === null ? '' : clean(event.name),
+    paint('dim', payloadText(event)),
+  ]
+}
+
+/** What an event carries, on one line. */
+export function payloadText({ type, payload, facts }: RecordedEvent): string {
+  const attempt = facts?.attempt !== undefined && facts.attempt > 1 ? `attempt ${facts.attempt} ` : ''
+  if (payload === null)
+    return (facts?.dueAt !== undefined ? `due ${new Date(facts.dueAt).toISOString()}` : attempt).trim()
+  if (/Failed$|^RunCancelled$|^RunTerminated$|Rejected$/.test(type)) {
+    const { name, message } = decodeError(payload)
+    return attempt + shorten(clean(`${name}: ${message}`), 80)
+  }
+  return attempt + brief(decode(payload))
+}
+
+/** One line for all that came from the same: `validate, reserve → ship`. Exact: each edge once, none else. */
+export function graphText({ nodes, edges }: RunGraph): string {
+  const status = new Map(nodes.map(({ key, status }) => [key, status as string]))
+  const sources = new Map<string, string[]>()
+  for (const { from, to } of edges) sources.set(to, [...(sources.get(to) ?? []), from])
+  const groups = new Map<string, { from: readonly string[]; to: string[] }>()
+  for (const { key } of nodes.slice(1)) {
+    const from = sources.get(key) ?? []
+    const id = JSON.stringify(from)
+    const group = groups.get(id) ?? { from, to: [] }
+    group.to.push(key)
+    groups.set(id, group)
+  }
+  const named = (key: string) => (key === 'start' ? key : `${mark(status.get(key)!)} ${clean(key)}`)
+  const lines = [...groups.values()].map(({ from, to }) => `  ${listOf(from, clean)} → ${listOf(to, named)}`)
+  return lines.length === 0 ? '  start' : lines.join('\n')
+}
+
+/** A fan-out of a thousand is told by its first few and its number. */
+function listOf(keys: readonly string[], show: (key: string) => string = clean): string {
+  if (keys.length === 0) return 'nothing'
+  const shown = keys.slice(0, keys.length > 12 ? 6 : 12).map(show)
+  return shown.join(', ') + (shown.length < keys.length ? `, … (${keys.length} in all)` : '')
+}

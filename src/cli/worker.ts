@@ -1,0 +1,81 @@
+import type { Command } from 'commander'
+import { durationMs } from '../core/duration.js'
+import type { Duration } from '../core/types.js'
+import { readConfig } from './lib/config-file.js'
+import { findDatabase } from './lib/connect.js'
+import { createWorkerLog } from './lib/log.js'
+import {
+  addToList,
+  asCount,
+  asDuration,
+  type DatabaseOptions,
+  examples,
+  withDatabase,
+  withFiles,
+} from './lib/options.js'
+import { stopSignal } from './lib/signals.js'
+import { supervise } from './lib/supervise.js'
+import { runWorker, type WorkerSpec } from './lib/worker-process.js'
+import { findFiles } from './lib/workflow-files.js'
+
+interface Options extends DatabaseOptions {
+  workflows?: string[]
+  queues?: string[]
+  concurrency?: number
+  once?: true
+  processes?: number
+  drain?: Duration
+}
+
+export function define(command: Command): void {
+  command.argument('[files...]', 'files with workflows, and *.dag.json with the files of their tasks')
+  withDatabase(withFiles(command))
+    .option(
+      '-q, --queues <names>',
+      'queues to listen on, with commas between them (default: those of the workflows)',
+      addToList,
+    )
+    .option('-j, --concurrency <n>', 'runs in memory and step bodies at once, at most', asCount)
+    .option('--once', 'end when nothing is ready or due')
+    .option('--processes <n>', 'so many worker processes, started again when they die', asCount)
+    .option('--drain <duration>', 'how long running steps may go on after SIGTERM', asDuration, '30s')
+    .action(run)
+  examples(
+    command,
+    'stet worker workflows/order.ts',
+    "stet worker 'src/**/*.workflow.ts' -q default,mail -j 50",
+    'stet worker order.dag.json tasks.ts --once',
+  )
+  command.addHelpText(
+    'after',
+    '\nSIGTERM and SIGINT drain: running steps may finish, other runs go back; the exit code is 0 then.',
+  )
+}
+
+async function run(files: string[], options: Options): Promise<void> {
+  const stop = stopSignal()
+  const given = [...files, ...(options.workflows ?? [])]
+  const patterns = given.length === 0 ? null : given
+  // Told before a database is looked for: no database makes up for a wrong path.
+  await findFiles(patterns ?? undefined)
+  const { config = {} } = (await readConfig()) ?? {}
+  const { url } = await findDatabase(options)
+  const spec: WorkerSpec = {
+    url,
+    patterns,
+    queues: options.queues ?? config.queues ?? null,
+    concurrency: options.concurrency ?? config.concurrency ?? null,
+    once: options.once === true,
+    verify: false,
+    pretty: process.stderr.isTTY === true,
+    drainMs: durationMs(options.drain ?? '30s', '--drain'),
+  }
+  if ((options.processes ?? 1) === 1) await runWorker(spec, stop)
+  else
+    process.exitCode = await supervise(
+      spec,
+      options.processes!,
+      stop,
+      createWorkerLog(spec.pretty, { pid: process.pid }),
+    )
+}

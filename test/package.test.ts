@@ -1,0 +1,254 @@
+/**
+ * What users get: the packed tarball, installed into an empty folder by npm, used through its command line and its
+ * types. Installed once; each kind of project is a copy.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { constants, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join, posix } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { testDatabase } from './support/server.js'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const tsc = join(root, 'node_modules/typescript/bin/tsc')
+const box = mkdtempSync(join(tmpdir(), 'stet-package-'))
+const installed = join(box, 'installed')
+const { url } = await testDatabase()
+let files: string[] = []
+
+// What this process inherited from npm and from the test runner is no part of a user's shell.
+const env: NodeJS.ProcessEnv = Object.fromEntries(
+  Object.entries(process.env).filter(
+    ([name]) =>
+      !/^(npm_(package|lifecycle|command|execpath|node_execpath)|npm_config_local_prefix$|INIT_CWD$)/.test(name) &&
+      !/^(VITEST|NODE_ENV|NODE_OPTIONS|TEST$|DATABASE_URL$|STET_|PG)/.test(name),
+  ),
+)
+// The embedded Postgres is one that the suite was told to use, where it was told to.
+if (process.env.STET_PG_BIN !== undefined) env.STET_PG_BIN = process.env.STET_PG_BIN
+
+interface Ended {
+  readonly code: number | null
+  readonly out: string
+  readonly err: string
+}
+
+function begin(cwd: string, more: object, command: string, ...args: string[]) {
+  const child = spawn(command, args, { cwd, env: { ...env, ...more }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const told = { out: '', err: '' }
+  child.stdout.on('data', (data) => {
+    told.out += data
+  })
+  child.stderr.on('data', (data) => {
+    told.err += data
+  })
+  const ended: Promise<Ended> = once(child, 'close').then(([code]) => ({ code, ...told }))
+  return { child, told, ended }
+}
+
+/** Runs to the end, which is to be a good one. */
+async function run(cwd: string, more: object, command: string, ...args: string[]): Promise<Ended> {
+  const ended = await begin(cwd, more, command, ...args).ended
+  if (ended.code !== 0) throw new Error(`${command} ${args.join(' ')}: ${ended.code}\n${ended.err}\n${ended.out}`)
+  return ended
+}
+
+beforeAll(async () => {
+  mkdirSync(installed)
+  const packed = await run(root, {}, 'npm', 'pack', '--json', '--ignore-scripts', '--pack-destination', box)
+  const told = JSON.parse(packed.out)
+  // An array, and from npm 12 on an object by name.
+  files = ((Array.isArray(told) ? told[0] : Object.values(told)[0]) as any).files.map(({ path }: any) => path)
+  await run(installed, {}, 'npm', 'init', '-y')
+  const tarball = join(box, readdirSync(box).find((name) => name.endsWith('.tgz'))!)
+  const options = ['--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error']
+  await run(installed, {}, 'npm', 'install', ...options, tarball)
+})
+afterAll(() => rmSync(box, { recursive: true, force: true }))
+
+function project(name: string, type?: 'module'): string {
+  const folder = join(box, name)
+  cpSync(installed, folder, { recursive: true, verbatimSymlinks: true, mode: constants.COPYFILE_FICLONE })
+  const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+  delete manifest.type
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ ...manifest, name, ...(type ? { type } : {}) }))
+  mkdirSync(join(folder, 'workflows'))
+  return folder
+}
+
+/** A failure of the engine is recognised in the user's file, whichever copy of the package that loaded. */
+const late = `import { TimeoutFailure, signal, workflow } from 'stet'
+
+const never = signal<string>('never')
+
+export const late = workflow('late', async (ctx, patience: number) => {
+  try {
+    return await ctx.waitForSignal(never, { timeout: patience })
+  } catch (e) {
+    const where = await ctx.step('look', () => process.pid)
+    return { late: e instanceof TimeoutFailure && e.operation === 'never', where: typeof where }
+  }
+})
+`
+
+/** What a user's tests and servers do. Compiled, and not run here. */
+const app = `import { type OutputOf, RunFailedError, Stet } from 'stet'
+import { testEnv } from 'stet/testing'
+import { late } from './workflows/late.EXTENSION'
+
+export async function main(): Promise<OutputOf<typeof late>> {
+  await using stet = new Stet()
+  await stet.worker({ workflows: [late] }).start()
+  const run = await stet.start(late, 10, { id: 'late-1', ifClosed: 'new' })
+  // @ts-expect-error: the input is a number
+  await stet.start(late, 'soon')
+  try {
+    return await run.result({ timeout: '5s' })
+  } catch (error) {
+    if (error instanceof RunFailedError) console.error(error.runId)
+    throw error
+  }
+}
+
+export async function inVirtualTime(): Promise<void> {
+  await using env = await testEnv({ workflows: [late] })
+  await env.clock.advance('3d')
+}
+`
+
+const settings = {
+  nodenext: { module: 'nodenext' },
+  bundler: { module: 'preserve', moduleResolution: 'bundler' },
+}
+
+async function typecheck(folder: string, extension: string, options: object): Promise<Ended> {
+  writeFileSync(join(folder, `app.${extension}`), app.replace('EXTENSION', extension.replace('ts', 'js')))
+  const compilerOptions = {
+    ...{ target: 'es2022', lib: ['es2023', 'esnext.disposable'], strict: true, noEmit: true, skipLibCheck: true },
+    ...{ types: ['node'], typeRoots: [join(root, 'node_modules/@types')], ...options },
+  }
+  writeFileSync(
+    join(folder, 'tsconfig.json'),
+    JSON.stringify({ compilerOptions, include: ['*.ts', '*.mts', 'workflows/late.*'] }),
+  )
+  return begin(folder, {}, process.execPath, tsc, '-p', '.').ended
+}
+
+/** `stet dev` until it works; then what users do in another terminal. */
+async function use(folder: string, more: object, stet: string[]): Promise<void> {
+  const [command, ...before] = stet as [string, ...string[]]
+  const dev = begin(folder, more, command, ...before, 'dev')
+  const cli = (...args: string[]) => run(folder, more, command, ...before, ...args)
+  try {
+    await Promise.race([
+      new Promise<void>((resolve) => {
+        dev.child.stderr.on('data', () => dev.told.err.includes('worker started') && resolve())
+      }),
+      dev.ended.then(({ code, out, err }) => Promise.reject(new Error(`stet dev ended: ${code}\n${err}${out}`))),
+    ])
+    const hello = await cli('start', 'hello', '--input', '"world"', '--id', 'hello-1', '--wait', '--json')
+    expect(JSON.parse(hello.out)).toMatchObject({ id: 'hello-1', status: 'completed', output: 'HELLO, WORLD!' })
+    const late = await cli('start', 'late', '--input', '20', '--id', 'late-1', '--wait', '--json')
+    expect(JSON.parse(late.out)).toMatchObject({ output: { late: true, where: 'number' } })
+    const shown = JSON.parse((await cli('show', 'hello-1', '--json')).out)
+    expect(shown.run).toMatchObject({ status: 'completed', output: 'HELLO, WORLD!' })
+    expect(shown.graph.edges).toEqual([
+      { from: 'start', to: 'greet' },
+      { from: 'greet', to: 'sleep' },
+      { from: 'sleep', to: 'shout' },
+    ])
+    expect((await cli('replay', 'hello-1')).out).toContain('as recorded')
+    expect((await cli('replay', 'late-1')).out).toContain('as recorded')
+    expect(dev.told.err).not.toContain('NOT DETERMINISTIC')
+  } finally {
+    dev.child.kill('SIGTERM')
+    await dev.ended
+  }
+}
+
+describe('the tarball', () => {
+  test('holds the program, its maps and the sources that they name, and nothing else', () => {
+    const has = (path: string) => files.includes(path)
+    for (const path of [
+      'dist/index.js',
+      'dist/index.d.ts',
+      'dist/testing/index.js',
+      'dist/cli/main.js',
+      'src/index.ts',
+    ]) {
+      expect(files).toContain(path)
+    }
+    for (const path of ['README.md', 'CHANGELOG.md', 'LICENSE', 'package.json']) expect(files).toContain(path)
+    const others = files.filter((path) => !/^(dist|src)\/.*\.(js|ts|map)$/.test(path)).sort()
+    expect(others).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'])
+    const maps = files.filter((path) => path.endsWith('.js.map'))
+    expect(maps.length).toBeGreaterThan(50)
+    for (const map of maps) {
+      const { sources } = JSON.parse(readFileSync(join(installed, 'node_modules/stet', map), 'utf8'))
+      for (const source of sources) expect(has(posix.join(posix.dirname(map), source))).toBe(true)
+    }
+  })
+})
+
+describe('a project as `npm init -y` makes it', () => {
+  const folder = () => join(box, 'plain')
+  beforeAll(() => {
+    project('plain')
+  })
+
+  test('init, dev, start --wait, show and replay work by npx, on an embedded Postgres of its own', async () => {
+    const npx = ['npx', '--offline', 'stet']
+    await run(folder(), {}, 'npx', '--offline', 'stet', 'init')
+    // A CommonJS file, in this kind of project.
+    writeFileSync(join(folder(), 'workflows/late.ts'), late)
+    const again = await run(folder(), {}, 'npx', '--offline', 'stet', 'init', '--json')
+    expect(JSON.parse(again.out).written).toEqual([])
+    try {
+      await use(folder(), {}, npx)
+    } finally {
+      await run(folder(), {}, 'npx', '--offline', 'stet', 'db', 'reset', '--yes')
+    }
+  })
+
+  test.each(Object.entries(settings))('tsc passes with %s', async (_, options) => {
+    writeFileSync(join(folder(), 'workflows/late.ts'), late)
+    expect(await typecheck(folder(), 'ts', options)).toMatchObject({ code: 0, out: '' })
+  })
+})
+
+describe.each([
+  ['with "type": "module"', 'modules', 'module', 'ts'],
+  ['with .mts files', 'mts', undefined, 'mts'],
+] as const)('a project %s', (_, name, type, extension) => {
+  let folder: string
+  const stet = [process.execPath, 'node_modules/stet/dist/cli/main.js']
+  beforeAll(() => {
+    folder = project(name, type)
+    writeFileSync(join(folder, `workflows/late.${extension}`), late)
+  })
+
+  test('init, dev, start --wait, show and replay work, on the database of DATABASE_URL', async () => {
+    const database = { DATABASE_URL: await fresh() }
+    await run(folder, database, stet[0]!, stet[1]!, 'init')
+    expect(readdirSync(join(folder, 'workflows')).sort()).toEqual(
+      [`hello.${extension}`, `hello.test.${extension}`, `late.${extension}`].sort(),
+    )
+    await use(folder, database, stet)
+  })
+
+  test.each(Object.entries(settings))('tsc passes with %s', async (_, options) => {
+    expect(await typecheck(folder, extension, options)).toMatchObject({ code: 0, out: '' })
+  })
+})
+
+/** Both projects use the same ids. */
+let taken = false
+async function fresh(): Promise<string> {
+  if (!taken) {
+    taken = true
+    return url
+  }
+  return (await testDatabase()).url
+}

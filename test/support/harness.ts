@@ -1,0 +1,220 @@
+/**
+ * What the chaos tests stand on: a server that keeps what it acknowledged, worker processes that can be killed, and a
+ * ledger in which step bodies note what they did.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import pg from 'pg'
+import { startEmbedded, stopEmbedded } from '../../src/store/embedded/index.js'
+import { createPostgresStore } from '../../src/store/postgres/store.js'
+import type { WorkerSettings } from '../../src/worker/worker.js'
+import { databaseUrl, onServer } from './server.js'
+
+/** `npm run chaos`: the long variants. */
+export const long = process.env.STET_CHAOS === 'long'
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+/** Asks until the answer is neither false, null nor undefined. @throws when that takes too long */
+export async function eventually<T>(
+  what: string,
+  ask: () => Promise<T | false | null | undefined>,
+  withinMs = 30_000,
+): Promise<T> {
+  const end = performance.now() + withinMs
+  let last: unknown
+  while (performance.now() < end) {
+    try {
+      const answer = await ask()
+      if (answer !== false && answer !== null && answer !== undefined) return answer
+    } catch (error) {
+      last = error
+    }
+    await pause(50)
+  }
+  throw new Error(`${what}: not within ${withinMs} ms${last === undefined ? '' : ` (${(last as Error).message})`}`)
+}
+
+// ── the server ───────────────────────────────────────────────────────────────────────────────────
+
+export interface DurableServer {
+  readonly url: string
+  /** A new migrated database, with a ledger. */
+  database(name: string): Promise<string>
+  /** kill -9 of the postmaster; its children notice. */
+  kill(): Promise<void>
+  /** What `pg_ctl stop -m immediate` does. */
+  crash(): Promise<void>
+  /** Starts it again, on the same port. */
+  start(): Promise<void>
+  remove(): Promise<void>
+}
+
+/** A server of one's own that waits for the disk, so that what it acknowledged must be there after a crash. */
+export async function durableServer(): Promise<DurableServer> {
+  const folder = mkdtempSync(join(tmpdir(), 'stet-chaos-'))
+  // As root the server runs as another user, who must be able to get through.
+  chmodSync(folder, 0o755)
+  const options = {
+    projectDir: folder,
+    dataDir: join(folder, 'pg'),
+    pgBin: process.env.STET_PG_BIN,
+    settings: { max_connections: '300' },
+  }
+  const first = await startEmbedded(options)
+  let { pid } = first
+  return {
+    url: first.url,
+    database: async (name) => {
+      await onServer(first.url, `CREATE DATABASE ${name}`)
+      const url = databaseUrl(first.url, name)
+      await prepare(url)
+      return url
+    },
+    kill: async () => {
+      process.kill(pid, 'SIGKILL')
+    },
+    crash: async () => {
+      await stopEmbedded(options, 'immediate')
+    },
+    start: async () => {
+      const { url, pid: next } = await startEmbedded(options)
+      if (url !== first.url) throw new Error('the server came back at another address')
+      pid = next
+    },
+    remove: async () => {
+      await stopEmbedded(options, 'immediate')
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Migrates a database and gives it a ledger. */
+export async function prepare(url: string): Promise<void> {
+  const store = createPostgresStore({ url })
+  await store.migrate()
+  await store.close()
+  await onServer(
+    url,
+    `CREATE SCHEMA IF NOT EXISTS chaos;
+     CREATE TABLE IF NOT EXISTS chaos.ledger (run_id text, op int, attempt int, phase text, pid int, at timestamptz DEFAULT clock_timestamp())`,
+  )
+}
+
+/** A connection that is used for looking, and outlives the server's crashes. */
+export class Observer {
+  readonly #pool: pg.Pool
+
+  constructor(url: string) {
+    this.#pool = new pg.Pool({ connectionString: url, max: 3 })
+    this.#pool.on('error', () => {})
+    this.#pool.on('connect', (client) => client.on('error', () => {}))
+  }
+
+  readonly query = (text: string, values: unknown[] = []): Promise<pg.QueryResult> => this.#pool.query(text, values)
+
+  async one<T = any>(text: string, values: unknown[] = []): Promise<T> {
+    return Object.values((await this.query(text, values)).rows[0])[0] as T
+  }
+
+  /** A connection for oneself: to leave a transaction open, for instance. */
+  client(): Promise<pg.PoolClient> {
+    return this.#pool.connect()
+  }
+
+  close(): Promise<void> {
+    return this.#pool.end()
+  }
+}
+
+// ── worker processes ─────────────────────────────────────────────────────────────────────────────
+
+export interface WorkerProcessOptions {
+  readonly url: string
+  /** Where step bodies write; default: the same database. Given when `url` leads through a proxy. */
+  readonly ledger?: string
+  readonly poolSize?: number
+  readonly worker?: Omit<WorkerSettings, 'workflows'>
+}
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const script = fileURLToPath(new URL('../chaos/worker.ts', import.meta.url))
+
+export class WorkerProcess {
+  readonly child: ChildProcess
+  readonly ready: Promise<void>
+  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
+  said = ''
+
+  constructor({ url, ledger = url, poolSize, worker = {} }: WorkerProcessOptions) {
+    this.child = spawn(
+      process.execPath,
+      ['--import', 'tsx', script, JSON.stringify({ url, ledger, poolSize, worker })],
+      { cwd: root, stdio: ['ignore', 'pipe', 'pipe', 'ipc'], env: { ...process.env, NODE_OPTIONS: '' } },
+    )
+    const listen = (text: string) => {
+      this.said = (this.said + text).slice(-8_000)
+    }
+    this.child.stdout!.setEncoding('utf8').on('data', listen)
+    this.child.stderr!.setEncoding('utf8').on('data', listen)
+    this.ended = new Promise((resolve) => this.child.once('exit', (code, signal) => resolve({ code, signal })))
+    this.ready = new Promise((resolve, reject) => {
+      this.child.once('message', () => resolve())
+      void this.ended.then(() => reject(new Error(`the worker process ended before it was ready:\n${this.said}`)))
+    })
+    this.ready.catch(() => {})
+  }
+
+  get alive(): boolean {
+    return this.child.exitCode === null && this.child.signalCode === null
+  }
+
+  /** By its pid; waits until it is gone when the signal ends it. */
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    this.child.kill(signal)
+    if (signal === 'SIGKILL' || signal === 'SIGTERM') await this.ended
+  }
+}
+
+/** The worker processes of a test; those that are left are killed with `end`. */
+export class Workers {
+  readonly all: WorkerProcess[] = []
+  readonly #options: WorkerProcessOptions
+
+  constructor(options: WorkerProcessOptions) {
+    this.#options = options
+  }
+
+  spawn(options: Partial<WorkerProcessOptions> = {}): WorkerProcess {
+    const worker = new WorkerProcess({ ...this.#options, ...options })
+    this.all.push(worker)
+    return worker
+  }
+
+  async spawnReady(count: number, options: Partial<WorkerProcessOptions> = {}): Promise<WorkerProcess[]> {
+    const workers = Array.from({ length: count }, () => this.spawn(options))
+    await Promise.all(workers.map(({ ready }) => ready))
+    return workers
+  }
+
+  async end(): Promise<void> {
+    await Promise.all(this.all.filter(({ alive }) => alive).map((worker) => worker.kill('SIGKILL')))
+  }
+}
+
+/** Numbers that are the same for the same seed. */
+export function seeded(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let t = state
+    t = Math.imul(t ^ (t >>> 15), t | 1)
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
+    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
+  }
+}

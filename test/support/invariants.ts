@@ -1,0 +1,160 @@
+/**
+ * What must hold in every stet database whatever was done to its workers, as questions to the database: each check
+ * selects what violates it, so nothing selected is the proof. All of them read one snapshot.
+ *
+ * The checks are proven to be able to fail by `test/chaos/invariants.test.ts`.
+ */
+export interface Violation {
+  readonly check: string
+  readonly run: string | null
+  readonly detail: string
+}
+
+export type Query = (text: string, values?: unknown[]) => Promise<{ rows: any[] }>
+
+export interface CheckOptions {
+  /** How long something may be due or unread before that is a violation, ms: lease plus poll. Default 15,000. */
+  readonly graceMs?: number
+  /** Compare with what step bodies noted in `chaos.ledger`; default true. */
+  readonly ledger?: boolean
+}
+
+const settling = `('StepCompleted', 'StepFailed', 'StepSkipped', 'TimerFired', 'SignalReceived')`
+const terminal = `('RunCompleted', 'RunFailed', 'RunCancelled', 'RunTerminated', 'RunContinued')`
+
+/** By name; each selects `run` and `detail`. `$1` is the grace as an interval. */
+const checks: Record<string, string> = {
+  'seq is contiguous from 1': `
+    SELECT run_id AS run, format('%s events, seq %s to %s', count(*), min(seq), max(seq)) AS detail
+      FROM stet_store.history GROUP BY run_id HAVING min(seq) <> 1 OR max(seq) <> count(*)`,
+
+  'a history begins with its one RunStarted': `
+    SELECT r.run_id AS run, format('%s, first at %s', count(h.seq), min(h.seq)) AS detail
+      FROM stet_store.runs r LEFT JOIN stet_store.history h ON h.run_id = r.run_id AND h.type = 'RunStarted'
+     GROUP BY r.run_id HAVING count(h.seq) <> 1 OR min(h.seq) <> 1`,
+
+  'an ended run has one closing event, which is last and says its status': `
+    SELECT r.run_id AS run, format('status %s, closing events %s, last %s', r.status, t.types, t.last) AS detail
+      FROM stet_store.runs r CROSS JOIN LATERAL (
+        SELECT array_agg(h.type ORDER BY h.seq) FILTER (WHERE h.type IN ${terminal}) AS types,
+               (array_agg(h.type ORDER BY h.seq DESC))[1] AS last
+          FROM stet_store.history h WHERE h.run_id = r.run_id) t
+     WHERE r.closed_at IS NOT NULL
+       AND (cardinality(t.types) IS DISTINCT FROM 1 OR t.types[1] <> t.last OR lower(substr(t.last, 4)) <> r.status)`,
+
+  'an open run has no closing event, and an open status': `
+    SELECT r.run_id AS run, r.status AS detail FROM stet_store.runs r
+     WHERE r.closed_at IS NULL
+       AND (r.status NOT IN ('pending', 'running', 'waiting', 'paused', 'blocked')
+            OR EXISTS (SELECT FROM stet_store.history h WHERE h.run_id = r.run_id AND h.type IN ${terminal}))`,
+
+  'an operation has at most one settling event': `
+    SELECT run_id AS run, format('operation %s: %s', op, array_agg(type ORDER BY seq)) AS detail
+      FROM stet_store.history WHERE op > 0 AND type IN ${settling} GROUP BY run_id, op HAVING count(*) > 1`,
+
+  'the events of an operation agree on its name and kind': `
+    SELECT run_id AS run, format('operation %s: %s', op, array_agg(format('%s %s', type, name) ORDER BY seq)) AS detail
+      FROM (SELECT h.*, CASE WHEN type LIKE 'Step%' OR type = 'AttemptFailed' THEN 'step'
+                             WHEN type = 'SignalReceived' OR facts::json ->> 'kind' = 'signal' THEN 'signal'
+                             ELSE 'timer' END AS kind
+              FROM stet_store.history h WHERE op > 0) x
+     GROUP BY run_id, op HAVING count(DISTINCT name) <> 1 OR count(DISTINCT kind) <> 1`,
+
+  'nothing of an operation comes after it was settled': `
+    SELECT h.run_id AS run, format('operation %s: %s after it was settled', h.op, h.type) AS detail
+      FROM stet_store.history h JOIN stet_store.history s ON s.run_id = h.run_id AND s.op = h.op AND s.type IN ${settling}
+     WHERE h.op > 0 AND h.seq > s.seq AND h.type NOT IN ${settling}`,
+
+  'operations are numbered without a hole': `
+    SELECT run_id AS run, format('%s operations, up to %s', count(DISTINCT op), max(op)) AS detail
+      FROM stet_store.history WHERE op > 0 AND run_id IN (SELECT run_id FROM stet_store.runs WHERE status = 'completed')
+     GROUP BY run_id HAVING max(op) <> count(DISTINCT op)`,
+
+  'attempts count up from 1': `
+    SELECT run_id AS run, format('operation %s: failed attempts %s', op, array_agg(n ORDER BY seq)) AS detail
+      FROM (SELECT run_id, op, seq, coalesce((facts::json ->> 'attempt')::int, 1) AS n,
+                   row_number() OVER (PARTITION BY run_id, op ORDER BY seq) AS nth
+              FROM stet_store.history WHERE type = 'AttemptFailed') x
+     GROUP BY run_id, op HAVING bool_or(n <> nth)`,
+
+  'time does not go back in a history': `
+    SELECT run_id AS run, format('event %s', seq) AS detail
+      FROM (SELECT run_id, seq, at, lag(at) OVER (PARTITION BY run_id ORDER BY seq) AS before FROM stet_store.history) x
+     WHERE at < before`,
+
+  'a timer does not fire early': `
+    SELECT f.run_id AS run, format('operation %s fired at %s', f.op, f.at) AS detail
+      FROM stet_store.history f JOIN stet_store.history s ON s.run_id = f.run_id AND s.op = f.op AND s.type = 'TimerStarted'
+     WHERE f.type = 'TimerFired' AND extract(epoch FROM f.at) * 1000 < (s.facts::json ->> 'dueAt')::float8`,
+
+  'a run is owned exactly while it is running': `
+    SELECT run_id AS run, format('status %s, owner %s', status, owner) AS detail
+      FROM stet_store.runs WHERE (owner IS NOT NULL) <> (status = 'running')`,
+
+  'an owner is there': `
+    SELECT r.run_id AS run, r.owner AS detail FROM stet_store.runs r
+     WHERE r.owner IS NOT NULL AND NOT EXISTS (SELECT FROM stet_store.workers w WHERE w.id = r.owner)`,
+
+  'a waiting run has read its messages': `
+    SELECT r.run_id AS run, format('%s messages, %s seen', r.msgs, r.seen) AS detail FROM stet_store.runs r
+     WHERE r.status = 'waiting' AND r.claim > 0 AND r.msgs > r.seen
+       AND EXISTS (SELECT FROM stet_store.inbox i WHERE i.run_id = r.run_id AND i.n > r.seen AND i.at < stet_store.clock() - $1::interval)`,
+
+  'a waiting run is not overdue': `
+    SELECT run_id AS run, due::text AS detail FROM stet_store.runs
+     WHERE status = 'waiting' AND due < stet_store.clock() - $1::interval`,
+
+  'a waiting run waits for something': `
+    SELECT run_id AS run, waits AS detail FROM stet_store.runs
+     WHERE status = 'waiting' AND claim > 0 AND coalesce(json_array_length(waits::json), 0) = 0`,
+
+  'every message is either in the inbox or in the history': `
+    SELECT r.run_id AS run, format('%s accepted, %s in the inbox, %s taken in', r.msgs, i.n, h.n) AS detail
+      FROM stet_store.runs r,
+           LATERAL (SELECT count(*) AS n, coalesce(max(i.n), 0) AS last FROM stet_store.inbox i WHERE i.run_id = r.run_id) i,
+           LATERAL (SELECT count(*) AS n FROM stet_store.history h
+                     WHERE h.run_id = r.run_id AND (h.type = 'SignalReceived' OR (h.type = 'CancelRequested' AND r.started_at IS NOT NULL))) h
+     WHERE r.msgs <> i.n + h.n OR i.last > r.msgs`,
+
+  'history, inbox and checkpoints belong to runs': `
+    SELECT x.run_id AS run, x.place AS detail
+      FROM (SELECT run_id, 'history' AS place FROM stet_store.history UNION SELECT run_id, 'inbox' FROM stet_store.inbox
+            UNION SELECT run_id, 'checkpoints' FROM stet_store.checkpoints) x
+     WHERE NOT EXISTS (SELECT FROM stet_store.runs r WHERE r.run_id = x.run_id)`,
+
+  'an id has at most one open run': `
+    SELECT min(run_id) AS run, id AS detail FROM stet_store.runs WHERE closed_at IS NULL GROUP BY id HAVING count(*) > 1`,
+
+  'a run that ends its processes is blocked': `
+    SELECT run_id AS run, format('%s crashes, %s', crashes, status) AS detail
+      FROM stet_store.runs WHERE crashes >= 5 AND status <> 'blocked'`,
+}
+
+const ledgerChecks: Record<string, string> = {
+  'a completed step does not begin again': `
+    SELECT l.run_id AS run, format('operation %s began at %s, was completed at %s', l.op, l.at, h.at) AS detail
+      FROM chaos.ledger l JOIN stet_store.history h ON h.run_id = l.run_id AND h.op = l.op AND h.type = 'StepCompleted'
+     WHERE l.phase = 'begin' AND l.at > h.at + interval '1 ms'`,
+
+  'a step that is recorded as completed was carried out': `
+    SELECT h.run_id AS run, format('operation %s', h.op) AS detail FROM stet_store.history h
+     WHERE h.type = 'StepCompleted'
+       AND EXISTS (SELECT FROM chaos.ledger l WHERE l.run_id = h.run_id)
+       AND NOT EXISTS (SELECT FROM chaos.ledger l WHERE l.run_id = h.run_id AND l.op = h.op AND l.phase = 'end'
+                          AND l.at <= h.at + interval '1 ms')
+       AND h.name <> 'sting'`,
+}
+
+export const checkNames: readonly string[] = [...Object.keys(checks), ...Object.keys(ledgerChecks)]
+
+/** All that is wrong in the database; empty when it is sound. */
+export async function violations(query: Query, options: CheckOptions = {}): Promise<Violation[]> {
+  const { graceMs = 15_000, ledger = true } = options
+  const asked = Object.entries(ledger ? { ...checks, ...ledgerChecks } : checks)
+  const text = asked
+    .map(([name, sql]) => `SELECT '${name.replaceAll("'", "''")}' AS check, x.run, x.detail FROM (${sql}) x`)
+    .join('\nUNION ALL\n')
+  // The type of the parameter must be known even where no check uses it.
+  const { rows } = await query(`WITH p AS (SELECT $1::interval) ${text}`, [`${graceMs} ms`])
+  return rows
+}
