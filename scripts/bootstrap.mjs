@@ -1,6 +1,7 @@
 /**
  * Makes a checkout ready to run: installs when node_modules is missing or older than the lockfile, builds when dist is
- * missing or older than the sources. Built-ins only; nothing to do costs a few milliseconds.
+ * missing or older than the sources. Built-ins only; nothing to do costs a few milliseconds. The scripts of package.json
+ * call it themselves: npm leaves out `pre…` scripts where `ignore-scripts` is set.
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -62,7 +63,7 @@ function sources(dir) {
   })
 }
 
-unlessStamped('node_modules/.stet-installed', digest(['package-lock.json', 'package.json']), () =>
+unlessStamped('node_modules/.stet-installed', digest(['package-lock.json']), () =>
   run('installing packages', 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']),
 )
 unlessStamped('dist/.stet-built', digest([...sources('src').sort(), 'tsconfig.build.json', 'tsconfig.json']), () => {

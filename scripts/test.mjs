@@ -19,4 +19,7 @@ if (args.length === 0) {
   run('typescript/bin/tsc', ['-p', 'tsconfig.json'])
   run('@biomejs/biome/bin/biome', ['check', '.'])
 }
-run('vitest/vitest.mjs', ['run', ...args])
+// For `.ci/run`: the results as JSON, beside what is printed.
+const { STET_TEST_REPORT: report } = process.env
+const reporters = report ? ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`] : []
+run('vitest/vitest.mjs', ['run', ...reporters, ...args])

@@ -8,7 +8,7 @@ import { readConfig } from './lib/config-file.js'
 import { findDatabase } from './lib/connect.js'
 import { addToList, asCount, type DatabaseOptions, examples, withDatabase, withFiles } from './lib/options.js'
 import { stopSignal } from './lib/signals.js'
-import { paintTalk, say } from './lib/term.js'
+import { clean, paintTalk, say } from './lib/term.js'
 import { watchSources } from './lib/watch.js'
 import type { WorkerSpec } from './lib/worker-process.js'
 import { findFiles } from './lib/workflow-files.js'
@@ -60,10 +60,7 @@ async function run(files: string[], options: Options): Promise<void> {
   }
   const { projectDir } = readSettings().embedded
   say(`${paintTalk('bold', 'stet dev')}  ${found.map((file) => relative('.', file)).join(', ')}`)
-  say(paintTalk('dim', `watching ${projectDir}; try in another terminal:`))
-  for (const line of ['npx stet list', "npx stet start <workflow> --input '<json>' --wait", 'npx stet show <run>']) {
-    say(paintTalk('dim', `  ${line}`))
-  }
+  say(paintTalk('dim', `watching ${projectDir}`))
   const spec: WorkerSpec = {
     url: database.url,
     patterns,
@@ -75,6 +72,15 @@ async function run(files: string[], options: Options): Promise<void> {
     drainMs,
   }
 
+  let told = false
+  const tellWhatNext = ([name]: string[]) => {
+    if (told) return
+    told = true
+    say(paintTalk('dim', 'try in another terminal:'))
+    for (const line of [`start ${quoted(name!)} --input '<json>' --wait`, 'list', 'show <id>', 'replay <id>']) {
+      say(paintTalk('dim', `  npx stet ${line}`))
+    }
+  }
   let reload = () => {}
   let changes = 0
   const unwatch = watchSources(projectDir, debounceMs, (file) => {
@@ -91,7 +97,7 @@ async function run(files: string[], options: Options): Promise<void> {
     const changed = new Promise<void>((resolve) => {
       reload = resolve
     })
-    const mine = forkWorker(spec)
+    const mine = forkWorker(spec, tellWhatNext)
     child = mine
     await Promise.race([stopped, changed, mine.exited])
     mine.drain()
@@ -103,4 +109,9 @@ async function run(files: string[], options: Options): Promise<void> {
   }
   unwatch()
   if (database.embedded && database.started) await stopEmbedded(readSettings().embedded)
+}
+
+/** As a shell takes it. */
+function quoted(name: string): string {
+  return /^[\w@./-]+$/.test(name) ? name : `'${clean(name).replaceAll("'", "'\\''")}'`
 }

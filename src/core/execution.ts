@@ -492,7 +492,8 @@ export class Execution implements TurnSource, Turn, Asker {
     if (event.type === 'RunTerminated' || event.facts?.neverBegan) return
     const actual = this.outcome === null ? 'still running' : this.outcome.type
     const expected = { RunCompleted: 'completed', RunFailed: 'failed', RunCancelled: 'cancelled' }[event.type as string]
-    if (event.type === 'RunFailed' && event.facts?.kind === 'timeout') return
+    // The run's time was up, or its result could not be stored: not the function's own doing.
+    if (event.type === 'RunFailed' && ['timeout', 'result'].includes(event.facts?.kind ?? '')) return
     if (expected !== undefined && expected !== actual) {
       const waiting = [...this.#pending].slice(0, 5).map((pending) => `${pending.describe()}${at(pending)}`)
       this.#mismatch(

@@ -13,7 +13,7 @@ import { codeOf, firstUserFrame, type PartyName } from './callsite.js'
 import { observePromises, operationOf } from './causes.js'
 import { originals } from './determinism.js'
 import type { RecordedEvent } from './events.js'
-import type { RunIdentity } from './execution.js'
+import type { Execution, RunIdentity } from './execution.js'
 import { replay } from './replay.js'
 import { shared } from './state.js'
 import type { Definition } from './workflow.js'
@@ -49,7 +49,14 @@ export async function findUnrecordedAwait(
 interface Leaf {
   readonly promise: Promise<unknown>
   readonly by: PartyName | 'outside'
-  readonly place: Error | undefined
+  readonly place: Place | undefined
+}
+
+/** Somewhere in the code. The stack is formatted when it is asked for. */
+interface Place {
+  readonly stack: Error
+  /** How many frames of it are inside of the function that is meant. */
+  readonly above: number
 }
 
 /** The replay is over and nothing of it is delivered any more, so whatever settles now is settled from outside. */
@@ -68,25 +75,37 @@ function firstToSettle(leaves: readonly Leaf[]): Promise<Leaf | undefined> {
   })
 }
 
-function lineOf(place: Error | undefined): string | undefined {
-  return place && firstUserFrame(place.stack ?? '')
+function lineOf(place: Place | undefined): string | undefined {
+  return (
+    place &&
+    firstUserFrame(
+      (place.stack.stack ?? '')
+        .split('\n')
+        .slice(1 + place.above)
+        .join('\n'),
+    )
+  )
 }
 
 // ── watching a replay ────────────────────────────────────────────────────────────────────────────
 
 interface Made {
   readonly by: PartyName
-  /** Its stack is formatted when it is asked for. */
-  readonly place: Error
+  readonly place: Place
+  /** How many frames were under the one that made it, itself included. */
+  readonly depth: number
   waits: Wait[]
 }
 
 interface Wait {
   readonly on: Promise<unknown>
   /** Where the user's code went to wait; undefined where the wait is no await of theirs. */
-  readonly place: Error | undefined
-  /** One of several that a combinator waits for: the member's own place says more than that of the combinator. */
-  readonly member: boolean
+  readonly place: Place | undefined
+  /**
+   * Of a member that a combinator waits for: the depth of the combinator's caller. Where that one made the member says
+   * more than where it called the combinator.
+   */
+  readonly memberAt?: number
 }
 
 /** One continuation: from when it resumes until it goes to wait again. */
@@ -103,7 +122,7 @@ async function observe(
   definition: Definition,
   identity: RunIdentity,
   events: readonly RecordedEvent[],
-): Promise<{ leaves: Leaf[]; openWait: Error | undefined }> {
+): Promise<{ leaves: Leaf[]; openWait: Place | undefined }> {
   const watch = new Watch(() => shared.current !== null && (shared.current as any).identity === identity)
   let main: unknown
   const fn: Definition['fn'] = (ctx, input) => {
@@ -111,17 +130,23 @@ async function observe(
     main = result
     return result
   }
+  let execution!: Execution
   const { stackTraceLimit } = Error
   Error.stackTraceLimit = 200
   observePromises(watch)
   try {
-    const { execution } = await replay({ ...definition, fn }, identity, events)
+    ;({ execution } = await replay({ ...definition, fn }, identity, events))
     execution.drop()
   } finally {
     observePromises(undefined)
     Error.stackTraceLimit = stackTraceLimit
   }
-  return { leaves: watch.leavesOf(main), openWait: watch.openWait() }
+  // An operation of another run is nothing that this one has on record.
+  const isRecorded = (promise: Promise<unknown>) => {
+    const operation = (promise as any)[operationOf]
+    return operation !== undefined && execution.operation(operation.index)?.promise === promise
+  }
+  return { leaves: watch.leavesOf(main, isRecorded), openWait: watch.openWait() }
 }
 
 class Watch {
@@ -138,8 +163,8 @@ class Watch {
 
   init(promise: Promise<unknown>, parent: Promise<unknown> | undefined): void {
     if (!this.#mine()) return
-    const frames = callFrames(this.init)
-    const place = new Error()
+    const { frames, above } = callFrames(this.init)
+    const place: Place = { stack: new Error(), above }
     const code = frames.find(({ file }) => file !== undefined)
     const by = code?.file === undefined ? 'user' : codeOf(code.file)
     const top = frames[0]
@@ -148,19 +173,21 @@ class Watch {
       this.#await(promise, parent, segment.begun.get(frames.length) ?? segment.owner, by === 'user' ? place : undefined)
       return
     }
-    const made: Made = { by, place, waits: [] }
+    const made: Made = { by, place, depth: frames.length, waits: [] }
     this.#made.set(promise, made)
     const combinator = frames.findIndex(({ file, name }) => file === undefined && combinators.has(name))
     const depth = frames.length - combinator
     if (parent !== undefined) {
-      made.waits.push({ on: parent, place: undefined, member: false })
+      made.waits.push({ on: parent, place: undefined })
       if (combinator === 1) {
+        // Our own wrapper stands between.
+        const caller = frames.findIndex(({ file }, i) => i > 1 && file !== undefined && codeOf(file) !== 'stet')
         const result = this.#made.get(segment.combined.get(depth)!)
-        result?.waits.push({ on: parent, place: undefined, member: true })
+        result?.waits.push({ on: parent, place: undefined, memberAt: frames.length - caller })
       } else if (frames.length === 1 && segment.owner !== undefined) {
         // No code of anybody's: V8 lets the owner wait for the promise that it was resolved with.
         const owner = this.#made.get(segment.owner)
-        if (owner !== undefined) owner.waits = [{ on: parent, place: undefined, member: false }]
+        if (owner !== undefined) owner.waits = [{ on: parent, place: undefined }]
       }
     } else if (combinator !== -1 && frames.slice(0, combinator).every(({ file }) => !file || codeOf(file) === 'stet')) {
       segment.combined.set(depth, promise)
@@ -185,11 +212,11 @@ class Watch {
   }
 
   /** What the promise waits for in the end, nearest first, without operations: those are recorded. */
-  leavesOf(main: unknown): Leaf[] {
+  leavesOf(main: unknown, isRecorded: (promise: Promise<unknown>) => boolean): Leaf[] {
     const leaves: Leaf[] = []
     const seen = new Set<Promise<unknown>>()
-    const visit = (promise: Promise<unknown>, place: Error | undefined) => {
-      if (seen.has(promise) || this.#settled.has(promise) || (promise as any)[operationOf] !== undefined) return
+    const visit = (promise: Promise<unknown>, place: Place | undefined) => {
+      if (seen.has(promise) || this.#settled.has(promise) || isRecorded(promise)) return
       seen.add(promise)
       const made = this.#made.get(promise)
       // Below a promise of Node's there is nothing that the user could know; one of stet's is a timer.
@@ -198,8 +225,7 @@ class Watch {
         return
       }
       for (const wait of made.waits) {
-        const member = wait.member ? this.#made.get(wait.on)?.place : undefined
-        visit(wait.on, wait.place ?? (hasUserFrame(member) ? member : place))
+        visit(wait.on, wait.place ?? this.#memberPlace(wait) ?? place)
       }
     }
     if (main instanceof Promise) visit(main, undefined)
@@ -207,7 +233,7 @@ class Watch {
   }
 
   /** The last await of the user's code that has not gone on, whoever it belongs to. */
-  openWait(): Error | undefined {
+  openWait(): Place | undefined {
     const open = [...this.#awaiting.values()].filter(
       ({ wait }) => wait.place && (wait.on as any)[operationOf] === undefined && !this.#settled.has(wait.on),
     )
@@ -218,12 +244,20 @@ class Watch {
     promise: Promise<unknown>,
     on: Promise<unknown>,
     owner: Promise<unknown> | undefined,
-    place: Error | undefined,
+    place: Place | undefined,
   ): void {
-    const wait: Wait = { on, place, member: false }
+    const wait: Wait = { on, place }
     this.#awaiting.set(promise, { owner, wait })
     const made = owner && this.#made.get(owner)
     if (made !== undefined) made.waits = [wait]
+  }
+
+  #memberPlace({ on, memberAt }: Wait): Place | undefined {
+    const made = memberAt === undefined ? undefined : this.#made.get(on)
+    if (made === undefined || made.depth < memberAt!) return undefined
+    const { stack, above } = made.place
+    const place = { stack, above: above + made.depth - memberAt! }
+    return lineOf(place) === undefined ? undefined : place
   }
 
   #segment(): Segment {
@@ -244,23 +278,22 @@ interface CallFrame {
 }
 
 /** The frames that were called, without those that wait for them, as V8 has them: innermost first. */
-function callFrames(above: (...args: any[]) => unknown): CallFrame[] {
+function callFrames(self: (...args: any[]) => unknown): { frames: CallFrame[]; above: number } {
   const { prepareStackTrace } = Error
+  let above = 0
   Error.prepareStackTrace = (_, sites) => {
     const called = sites.findIndex((site) => (site as any).isAsync())
-    // The innermost is the hook.
-    return sites.slice(1, called === -1 ? undefined : called).map((site) => ({
+    // The innermost is the hook, called by Node when others (AsyncLocalStorage) have hooks too.
+    const first = sites.findIndex((site, i) => i > 0 && site.getFileName() !== 'node:internal/promise_hooks')
+    above = first + 1
+    return sites.slice(first, called === -1 ? undefined : called).map((site) => ({
       name: site.getFunctionName(),
       file: site.getFileName() ?? undefined,
     }))
   }
   const holder: { stack?: CallFrame[] } = {}
-  Error.captureStackTrace(holder, above)
+  Error.captureStackTrace(holder, self)
   const frames = holder.stack!
   Error.prepareStackTrace = prepareStackTrace as NonNullable<typeof prepareStackTrace>
-  return frames
-}
-
-function hasUserFrame(place: Error | undefined): place is Error {
-  return place !== undefined && firstUserFrame(place.stack ?? '') !== undefined
+  return { frames, above }
 }

@@ -175,10 +175,11 @@ export interface Beat {
   readonly neighbour: string | null
 }
 
+/** `sentAt` is when the sign of life was sent, as `performance.now()` counts: its lease ends that much after. */
 export interface LeaseListener {
   /** The worker may write from now on. */
-  registered(): void
-  beat(beat: Beat): void
+  registered(sentAt: number): void
+  beat(beat: Beat, sentAt: number): void
   /** The worker may write nothing any more. */
   fenced(): void
   /** Another worker's process is gone. */

@@ -36,10 +36,12 @@ export interface RunnerHost {
   readonly stepOverrides: ReadonlyMap<string, (...args: any[]) => unknown> | undefined
   /** Replays each history once when its run is let go of, and reports any difference (dev and testing). */
   readonly verify: ((runner: Runner, events: readonly RecordedEvent[]) => void) | undefined
-  /** A run whose next timer is nearer than this, ms, stays in memory. */
+  /** A run whose next timer is no farther than this, ms, stays in memory. */
   readonly holdMs: number
   /** Told at each place where a crash makes a difference (testing). It may abandon the run. */
   readonly passing: ((point: CrashPoint, step: string) => void) | undefined
+  /** False when the lease is over, as after a pause of the whole process: others may have gone on with the run. */
+  mayBegin(): boolean
   log(level: LogLevel, message: string, fields: object): void
   /** The run is no longer held. `due`: when it wakes, if it waits. */
   released(runner: Runner, due: number | null): void
@@ -297,6 +299,12 @@ export class Runner {
     this.#host.passing?.('before', operation.name)
     if (this.gone) {
       this.#bodyOver()
+      return
+    }
+    if (!this.#host.mayBegin()) {
+      // Else the body of a step could begin that another worker has completed meanwhile. It stays counted: the run must
+      // not park over a step that was not begun; it is about to be abandoned.
+      this.#host.slots.release()
       return
     }
     const { step } = operation.request
@@ -562,7 +570,7 @@ export class Runner {
     }
     if (this.#bodies > 0 || !this.#log.quiet || this.#checkingTime || this.#cancelOnItsWay) return
     const due = this.#nextDue()
-    if (!this.#draining && due !== null && due - this.#host.clock.now() < this.#host.holdMs) {
+    if (!this.#draining && due !== null && due - this.#host.clock.now() <= this.#host.holdMs) {
       this.#armDue(due)
       return
     }
@@ -597,7 +605,7 @@ export class Runner {
       try {
         payload = encode(outcome.value, `the result of workflow "${this.definition.name}"`)
       } catch (error) {
-        this.#closeWithError('failed', 'RunFailed', error, {})
+        this.#closeWithError('failed', 'RunFailed', error, { kind: 'result' })
         return
       }
       this.#leaveClosed('completed', 'RunCompleted', payload, null, null)

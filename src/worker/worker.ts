@@ -30,7 +30,7 @@ export interface WorkerSettings extends WorkerOptions {
   readonly drainMs?: number
   readonly steps?: Record<string, (...args: any[]) => unknown>
   readonly verify?: RunnerHost['verify']
-  /** A run whose next timer is nearer than this, ms, stays in memory; default 1,000. */
+  /** A run whose next timer is no farther than this, ms, stays in memory; default 1,000. */
   readonly holdMs?: number
   readonly passing?: RunnerHost['passing']
   /** Called when all runs have been let go of; each time. */
@@ -233,15 +233,15 @@ export class WorkerLoop implements Worker {
       }
       this.#incarnation = incarnation
       incarnation.lease = this.#store.holdLease(info, this.#leaseMs, this.#beatMs, {
-        registered: () => {
+        registered: (sentAt) => {
           incarnation.registered = true
-          incarnation.lastBeat = originals.performanceNow()
+          incarnation.lastBeat = sentAt
           this.#hints.publish([{ kind: 'workers', ids: [id] }])
           resolve()
           this.#onRegistered()
           this.#claimSoon()
         },
-        beat: (beat) => this.#onBeat(incarnation, beat),
+        beat: (beat, sentAt) => this.#onBeat(incarnation, beat, sentAt),
         fenced: () => this.#fenced(incarnation),
         dead: (workerId) => void this.#takeOver([workerId]),
         failed: (message) => this.#log.debug('the lease could not be renewed; trying again', { worker: id, message }),
@@ -249,9 +249,9 @@ export class WorkerLoop implements Worker {
     })
   }
 
-  #onBeat(incarnation: Incarnation, beat: Beat): void {
+  #onBeat(incarnation: Incarnation, beat: Beat, sentAt: number): void {
     if (incarnation.over) return
-    incarnation.lastBeat = originals.performanceNow()
+    incarnation.lastBeat = sentAt
     if (beat.overdue) void this.#takeOver([])
     if (beat.nextDue !== null) this.#wakeBy(beat.nextDue)
     this.#suspectsReady = beat.suspects
@@ -267,7 +267,11 @@ export class WorkerLoop implements Worker {
   #checkLease(): void {
     const incarnation = this.#incarnation
     if (incarnation === null || !incarnation.registered || incarnation.over) return
-    if (originals.performanceNow() - incarnation.lastBeat > this.#leaseMs * 0.9) this.#fenced(incarnation)
+    if (!this.#leaseHolds(incarnation)) this.#fenced(incarnation)
+  }
+
+  #leaseHolds(incarnation: Incarnation): boolean {
+    return originals.performanceNow() - incarnation.lastBeat <= this.#leaseMs * 0.9
   }
 
   /** W3. */
@@ -424,6 +428,13 @@ export class WorkerLoop implements Worker {
       verify,
       holdMs,
       passing,
+      mayBegin: () => {
+        if (incarnation.over) return false
+        if (this.#leaseHolds(incarnation)) return true
+        // Not from here: whoever asks is in the middle of something.
+        originals.setImmediate(() => this.#fenced(incarnation))
+        return false
+      },
       log: (level: LogLevel, message, fields) => this.#log[level](message, fields),
       released: (runner, due) => this.#released(incarnation, runner, due),
       fetchInbox: (runner) => this.#fetchInbox(runner),

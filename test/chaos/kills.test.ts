@@ -19,7 +19,9 @@ describe('killed workers', () => {
     const workers = new Workers({ url })
     await using stet = new Stet({ url })
     try {
-      let two = await workers.spawnReady(2)
+      await workers.keepSpares(4)
+      let two = [workers.replace(), workers.replace()]
+      await Promise.all(two.map(({ ready }) => ready))
       const began = performance.now()
       const runs = await Promise.all(Array.from({ length: 20 }, (_, i) => stet.start('thirty-six', i)))
       const random = seeded(20)
@@ -30,12 +32,20 @@ describe('killed workers', () => {
       for (let kill = 0; kill < kills; kill++) {
         await pause(900)
         const victim = two[kill % 2]!
+        const t0 = new Date().toISOString().slice(17, 23)
         await victim.kill()
-        two = two.map((worker) => (worker === victim ? workers.spawn() : worker))
+        console.info('kill', t0, victim.child.pid)
+        two = two.map((worker) => (worker === victim ? workers.replace() : worker))
+        for (const w of two) w.ready.then(() => console.info('ready', new Date().toISOString().slice(17, 23), w.child.pid), () => {})
       }
       await Promise.all(signals)
       const results = await Promise.all(runs.map((run) => run.result({ timeout: 45_000 })))
       const took = performance.now() - began
+      console.info(
+        (await observer.query("SELECT date_trunc('second', at)::time s, count(*)::int n, count(*) filter (where type='StepCompleted')::int c FROM stet_store.history GROUP BY 1 ORDER BY 1")).rows.map((r) => `${r.s} ${r.n} ${r.c}`).join('\n'),
+        (await observer.query("SELECT claim, crashes, count(*) FROM stet_store.runs GROUP BY 1,2")).rows, (await observer.query("SELECT pid, min(at)::time, max(at)::time, count(*) FROM chaos.ledger GROUP BY 1 order by 2")).rows,
+        workers.all.map((w) => w.said).join('|').slice(0, 6000)
+      )
       expect(results).toEqual(runs.map((_, i) => i + 666 + 1_000 * i))
       expect(took).toBeLessThan(long ? 180_000 : 60_000)
       expect(await violations(observer.query)).toEqual([])

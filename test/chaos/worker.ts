@@ -1,6 +1,6 @@
 /**
- * A worker process to be killed, stopped and starved: `worker.ts '{"url":…,"ledger":…,"worker":{…}}'`. Says 'ready'.
- * SIGTERM drains it.
+ * A worker process to be killed, stopped and starved: `worker.ts '{"url":…,"ledger":…,"worker":{…}}' [standby]`. Says
+ * 'ready'; on standby it says 'loaded' and begins when it is told to. SIGTERM drains it.
  */
 import { Stet } from 'stet'
 import * as workflows from './workflows.js'
@@ -26,5 +26,9 @@ process.on('SIGTERM', async () => {
 })
 // Its parent is gone, however that went.
 process.on('disconnect', () => process.exit(0))
+if (process.argv[3] === 'standby') {
+  process.send!('loaded')
+  await new Promise((resolve) => process.once('message', resolve))
+}
 await worker.start()
 process.send!('ready')

@@ -17,11 +17,9 @@ test('runs workflows, takes in edits of any source file, survives broken ones, e
   const place = { cwd, url }
   const result = async () => (await stetJson(['start', 'hello', '-i', '"you"', '--wait'], place)).output
   const dev = new Process(['dev', 'workflows/hello.ts'], place)
-  const log = setInterval(() => process.stdout.write(JSON.stringify(dev.stderr)+'\n'), 10000).unref()
-  void log
   const length = () => (dev.stdout + dev.stderr).length
-  await dev.until(/npx stet start/)
   await dev.until(/worker started/)
+  await dev.until(/npx stet start hello --input/)
   expect(await result()).toBe('Hello you!')
   await dev.until(/the workflow returned \\"Hello you!\\"/)
 

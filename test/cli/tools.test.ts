@@ -54,11 +54,11 @@ describe.each<[Kind, string]>([
       join(root, 'node_modules/@types'),
     ]
     const sources = [names[0]!, names[2]!].map((name) => join(cwd, name))
-    expect(
-      execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), ...options, ...sources], {
-        cwd,
-      }).toString(),
-    ).toBe('')
+    const tsc = join(root, 'node_modules/typescript/bin/tsc')
+    // To tsc a package that does not say is a CommonJS one.
+    if (kind !== 'none') {
+      expect(execFileSync(process.execPath, [tsc, ...options, ...sources], { cwd }).toString()).toBe('')
+    }
 
     const worker = new Process(['worker'], place)
     await worker.until(/worker started/)

@@ -13,8 +13,7 @@ beforeAll(async () => {
 
 /** An import of another file, an enum, types, a failure recognised by its class, and the line that throws. */
 const files = {
-  'workflows/greetings.ts':
-    'export enum Tone { Loud = "loud" }\nexport const greet = (name: string): string => `hi ${name}`\n',
+  'workflows/greetings.ts': `export enum Tone { Loud = "loud" }\nexport const greet = (name: string): string => 'hi ' + name\n`,
   'workflows/a.ts': `import { StepFailure, workflow, NonRetryableError } from 'stet'
 import { greet, Tone } from './greetings.js'
 

@@ -151,10 +151,11 @@ export class WorkerProcess {
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
   said = ''
 
-  constructor({ url, ledger = url, poolSize, worker = {} }: WorkerProcessOptions) {
+  constructor({ url, ledger = url, poolSize, worker = {} }: WorkerProcessOptions, standby = false) {
+    const settings = JSON.stringify({ url, ledger, poolSize, worker })
     this.child = spawn(
       process.execPath,
-      ['--import', 'tsx', script, JSON.stringify({ url, ledger, poolSize, worker })],
+      ['--import', 'tsx', script, settings, ...(standby ? ['standby'] : [])],
       { cwd: root, stdio: ['ignore', 'pipe', 'pipe', 'ipc'], env: { ...process.env, NODE_OPTIONS: '' } },
     )
     const listen = (text: string) => {
@@ -164,7 +165,9 @@ export class WorkerProcess {
     this.child.stderr!.setEncoding('utf8').on('data', listen)
     this.ended = new Promise((resolve) => this.child.once('exit', (code, signal) => resolve({ code, signal })))
     this.ready = new Promise((resolve, reject) => {
-      this.child.once('message', () => resolve())
+      this.child.on('message', (message) => {
+        if (message === 'ready') resolve()
+      })
       void this.ended.then(() => reject(new Error(`the worker process ended before it was ready:\n${this.said}`)))
     })
     this.ready.catch(() => {})
@@ -185,9 +188,29 @@ export class WorkerProcess {
 export class Workers {
   readonly all: WorkerProcess[] = []
   readonly #options: WorkerProcessOptions
+  /** Processes that have loaded everything and wait: a replacement is there at once, however slow the machine. */
+  readonly #spares: WorkerProcess[] = []
 
   constructor(options: WorkerProcessOptions) {
     this.#options = options
+  }
+
+  /** Keeps so many processes on standby. */
+  async keepSpares(count: number): Promise<void> {
+    const spares = Array.from({ length: count }, () => new WorkerProcess(this.#options, true))
+    this.all.push(...spares)
+    this.#spares.push(...spares)
+    await Promise.all(
+      spares.map(({ child, ended }) => Promise.race([ended, new Promise((resolve) => child.once('message', resolve))])),
+    )
+  }
+
+  /** Lets a process on standby begin, and has another take its place. */
+  replace(): WorkerProcess {
+    const worker = this.#spares.shift()!
+    worker.child.send('begin')
+    void this.keepSpares(1)
+    return worker
   }
 
   spawn(options: Partial<WorkerProcessOptions> = {}): WorkerProcess {

@@ -39,7 +39,9 @@ export async function house(): Promise<House> {
   const log = { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }
   const stet = new Stet({ url: db.url, log })
   const row = async (runId: string): Promise<Row> => {
-    const { rows } = await db.query('SELECT status, problem, due, claim FROM stet_store.runs WHERE run_id = $1', [runId])
+    const { rows } = await db.query('SELECT status, problem, due, claim FROM stet_store.runs WHERE run_id = $1', [
+      runId,
+    ])
     return { ...rows[0], problem: rows[0].problem === null ? null : JSON.parse(rows[0].problem) }
   }
   return {

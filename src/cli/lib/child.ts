@@ -8,7 +8,7 @@ import { exit, exitCodeOf, sayError } from './errors.js'
 import { runWorker, type WorkerSpec } from './worker-process.js'
 
 export type ToChild = { readonly work: WorkerSpec } | 'drain'
-export type FromChild = 'ended'
+export type FromChild = { readonly started: string[] }
 
 export interface Child {
   readonly pid: number
@@ -18,9 +18,11 @@ export interface Child {
   kill(): void
 }
 
-export function forkWorker(spec: WorkerSpec): Child {
+/** `started` is told the names of the workflows once the worker takes runs. */
+export function forkWorker(spec: WorkerSpec, started: (workflows: string[]) => void = () => {}): Child {
   const child = fork(fileURLToPath(import.meta.url), [], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
   child.on('error', () => {})
+  child.on('message', (message: FromChild) => started(message.started))
   child.send({ work: spec } satisfies ToChild)
   return {
     pid: child.pid!,
@@ -43,7 +45,8 @@ function beChild(): void {
       stop.abort()
       return
     }
-    runWorker(message.work, stop.signal).then(
+    const started = (names: string[]) => process.send?.({ started: names } satisfies FromChild)
+    runWorker(message.work, stop.signal, started).then(
       () => process.exit(0),
       (error) => {
         sayError(error, false)

@@ -1,6 +1,6 @@
 /** Tells when a source file of a project changes. */
-import { type FSWatcher, readdirSync, watch } from 'node:fs'
-import { join } from 'node:path'
+import { type FSWatcher, readdirSync, statSync, watch } from 'node:fs'
+import { join, sep } from 'node:path'
 import { isIgnoredFolder } from './glob.js'
 
 const isSource = (name: string) => /\.([mc]?[jt]sx?|json)$/.test(name)
@@ -20,31 +20,41 @@ export function watchSources(root: string, debounceMs: number, changed: (file: s
     timer = setTimeout(() => changed(file), debounceMs)
   }
   const drop = (folder: string) => {
-    watchers.get(folder)?.close()
-    watchers.delete(folder)
+    for (const [path, watcher] of watchers) {
+      if (path !== folder && !path.startsWith(folder + sep)) continue
+      watcher.close()
+      watchers.delete(path)
+    }
   }
-  const add = (folder: string): void => {
+  const add = (folder: string, isNew: boolean): void => {
     if (watchers.has(folder) || watchers.size >= maxFolders) return
     try {
-      const entries = readdirSync(folder, { withFileTypes: true })
       const watcher = watch(folder, (_event, name) => {
         if (name === null) return
-        if (isSource(name)) notice(join(folder, name))
-        // Perhaps a new folder; if it is none, reading it fails.
-        else if (!isIgnoredFolder(name)) add(join(folder, name))
+        const path = join(folder, name)
+        if (isSource(name)) notice(path)
+        else if (!isIgnoredFolder(name)) {
+          // A folder that came, went, or went and came again (a checkout): what watched the old one sees nothing more.
+          drop(path)
+          if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) add(path, true)
+        }
       })
       watcher.on('error', () => drop(folder))
       watchers.set(folder, watcher)
-      for (const entry of entries) {
-        if (entry.isDirectory() && !isIgnoredFolder(entry.name)) add(join(folder, entry.name))
+      // Read after the watching began, so that nothing falls between.
+      for (const entry of readdirSync(folder, { withFileTypes: true })) {
+        if (entry.isDirectory() && !isIgnoredFolder(entry.name)) add(join(folder, entry.name), isNew)
+        // Written before anybody watched.
+        else if (isNew && isSource(entry.name)) notice(join(folder, entry.name))
       }
     } catch {
-      // Not a folder, or gone again.
+      // Gone again, or not ours to read.
+      drop(folder)
     }
   }
-  add(root)
+  add(root, false)
   return () => {
     clearTimeout(timer)
-    for (const folder of [...watchers.keys()]) drop(folder)
+    for (const watcher of watchers.values()) watcher.close()
   }
 }

@@ -32,7 +32,11 @@ const onceMs = 100
  * Runs until `stop` is aborted, or until nothing is left with `once`. Resolves when all is drained.
  * @throws LoadError, NoDatabaseError before work began
  */
-export async function runWorker(spec: WorkerSpec, stop: AbortSignal): Promise<void> {
+export async function runWorker(
+  spec: WorkerSpec,
+  stop: AbortSignal,
+  started: (workflows: string[]) => void = () => {},
+): Promise<void> {
   const log = createWorkerLog(spec.pretty, { pid: process.pid })
   const { found } = await loadWorkflows(spec.patterns ?? undefined)
   const stet = new Stet({ url: spec.url, log })
@@ -51,6 +55,7 @@ export async function runWorker(spec: WorkerSpec, stop: AbortSignal): Promise<vo
     await worker.start()
     const queues = spec.queues ?? [...new Set(['default', ...found.map(({ definition }) => definition.queue)])]
     log.info('worker started', { workflows: listNames(found), queues: queues.join(', ') })
+    started(found.map(({ definition }) => definition.name))
     const stopped = new Promise<'stopped'>((resolve) => {
       stop.addEventListener('abort', () => resolve('stopped'), { once: true })
       if (stop.aborted) resolve('stopped')

@@ -31,21 +31,22 @@ async function beat(): Promise<void> {
   again = false
   let next = beatMs
   try {
-    const hungMs = Number(process.hrtime.bigint() / 1_000_000n) - mainTick[0]!
+    const sentAt = Number(process.hrtime.bigint() / 1_000_000n)
+    const hungMs = sentAt - mainTick[0]!
     if (hungMs > leaseMs / 2) {
       next = 200
     } else {
       if (!registered) {
         await lane.query(registerQuery(worker, leaseMs))
         registered = true
-        tell({ kind: 'registered' })
+        tell({ kind: 'registered', sentAt })
       }
       const news = readBeat(await lane.query(beatQuery(worker.id, leaseMs, worker)))
       if (news === null) {
         tell({ kind: 'fenced' })
         stopped = true
       } else {
-        tell({ kind: 'beat', beat: news })
+        tell({ kind: 'beat', beat: news, sentAt })
         watch(news.neighbour)
       }
     }

@@ -17,8 +17,9 @@ export interface LeaseSettings {
 }
 
 export type FromThread =
-  | { kind: 'registered' }
-  | { kind: 'beat'; beat: Beat }
+  | { kind: 'registered'; sentAt: number }
+  /** `sentAt`: ms of `process.hrtime`, which all threads have in common. */
+  | { kind: 'beat'; beat: Beat; sentAt: number }
   | { kind: 'fenced' }
   | { kind: 'dead'; workerId: string }
   | { kind: 'failed'; message: string }
@@ -45,8 +46,9 @@ export function holdLease(options: Omit<LeaseSettings, 'mainTick'>, listener: Le
   let stopping = false
   thread.on('message', (message: FromThread) => {
     if (stopping) return
-    if (message.kind === 'registered') listener.registered()
-    else if (message.kind === 'beat') listener.beat(message.beat)
+    // A message may have waited long in a process that was stopped: when it was sent counts.
+    if (message.kind === 'registered') listener.registered(sinceStart(message.sentAt))
+    else if (message.kind === 'beat') listener.beat(message.beat, sinceStart(message.sentAt))
     else if (message.kind === 'fenced') listener.fenced()
     else if (message.kind === 'dead') listener.dead(message.workerId)
     else listener.failed(message.message)
@@ -64,6 +66,11 @@ export function holdLease(options: Omit<LeaseSettings, 'mainTick'>, listener: Le
       await ended
     },
   }
+}
+
+/** From `process.hrtime` to `performance.now()`, in ms. */
+function sinceStart(hrtimeMs: number): number {
+  return performance.now() - (Number(process.hrtime.bigint() / 1_000_000n) - hrtimeMs)
 }
 
 /** A thread is not given the loader that runs TypeScript sources: from a checkout, the built file is used. */

@@ -1,0 +1,128 @@
+import { describe, expect, test } from 'vitest'
+import { encode, encodeError } from '../../src/core/codec.js'
+import type { EventType, RecordedEvent } from '../../src/core/events.js'
+import { replay } from '../../src/core/replay.js'
+import type { Ctx } from '../../src/core/types.js'
+import { definition, workflow } from '../../src/core/workflow.js'
+import { compareOutcome } from '../../src/debug/outcome.js'
+import { ReplaySession } from '../../src/debug/session.js'
+import { snapshot, verify } from '../../src/debug/verify.js'
+
+const identity = { id: 'r', runId: 'run_r', workflow: 'w', version: 1, queue: 'default' }
+const of = (fn: (ctx: Ctx) => Promise<unknown>) => definition(workflow('w', fn))!
+
+/** Events as a store would give them back: `[type, operation, name, payload]`. */
+function history(...events: [EventType, number | null, string | null, unknown?][]): RecordedEvent[] {
+  return events.map(([type, op, name, value], i) => {
+    const payload = value instanceof Error ? encodeError(value) : encode(value, 'the value')
+    return { seq: i + 1, type, op, name, payload, facts: null, at: 1_000 + i }
+  })
+}
+const started = ['RunStarted', 0, null, null] as const
+const done = (op: number, name: string, value: unknown) => ['StepCompleted', op, name, value] as const
+
+async function check(fn: (ctx: Ctx) => Promise<unknown>, events: RecordedEvent[]) {
+  const { execution } = await replay(of(fn), identity, events)
+  return verify(snapshot(execution)!, events)
+}
+
+describe('verify: the run is replayed against itself', () => {
+  const events = history([...started], [...done(1, 'a', 1)])
+
+  test('code that is deterministic has no difference, closed or waiting', async () => {
+    expect(await check(async (ctx) => (await ctx.step('a', () => 0)) as number, events)).toBeNull()
+    expect(await check(async (ctx) => [await ctx.step('a', () => 0), await ctx.sleep('1d')], events)).toBeNull()
+    expect(
+      await check(async (ctx) => Promise.reject(new Error(`no ${await ctx.step('a', () => 0)}`)), events),
+    ).toBeNull()
+  })
+
+  const odd = () => {
+    let calls = 0
+    return () => ++calls % 2 === 1
+  }
+
+  test('another operation asked for, after the last event', async () => {
+    const first = odd()
+    const difference = await check(async (ctx) => {
+      await ctx.step('a', () => 0)
+      return ctx.step(first() ? 'b' : 'c', () => 0)
+    }, events)
+    expect(difference).toMatchObject({ where: expect.stringMatching(/verify\.test\.ts:\d+$/) })
+    expect(difference!.live).toMatch(/^operation 2: step "b" at .*verify\.test\.ts:\d+$/)
+    expect(difference!.replayed).toMatch(/^operation 2: step "c" at /)
+  })
+
+  test('another operation at the place of a recorded one', async () => {
+    const first = odd()
+    const difference = await check(async (ctx) => ctx.step(first() ? 'a' : 'z', () => 0), events)
+    expect(difference).toMatchObject({ live: 'operation 1: step "a"', replayed: 'operation 1: step "z"' })
+  })
+
+  test('one operation more, another result, another end', async () => {
+    const more = odd()
+    expect(
+      await check(
+        async (ctx) => {
+          if (!more()) void ctx.step('extra', () => 0)
+          return ctx.sleep('1d')
+        },
+        history([...started]),
+      ),
+    ).toMatchObject({
+      live: expect.stringContaining('timer "sleep"'),
+      replayed: expect.stringContaining('step "extra"'),
+    })
+    const result = odd()
+    expect(await check(async (ctx) => [await ctx.step('a', () => 0), result()], events)).toMatchObject({
+      live: 'the workflow returned [1,true]',
+      replayed: 'the workflow returned [1,false]',
+    })
+    const end = odd()
+    const throws = async (ctx: Ctx) => {
+      await ctx.step('a', () => 0)
+      if (!end()) throw new TypeError('bad')
+    }
+    expect(await check(throws, events)).toMatchObject({ replayed: 'the workflow threw TypeError: bad' })
+  })
+})
+
+test('a session tells what was asked for at each event, and stops at a mismatch', async () => {
+  const events = history([...started], [...done(2, 'b', 2)], [...done(1, 'a', 1)], ['RunCompleted', null, null, 3])
+  const fn = of(async (ctx) => {
+    const [a, b] = await Promise.all([ctx.step('a', () => 0), ctx.step('b', () => 0)])
+    return a + b
+  })
+  const session = new ReplaySession(fn, identity, events)
+  const asked: string[][] = []
+  for (let step = await session.next(); step !== null; step = await session.next()) {
+    asked.push(step.asked.map((operation) => operation.describe()))
+  }
+  expect(asked).toEqual([['step "a"', 'step "b"'], [], [], []])
+  const { outcome, blockage } = await session.verdict()
+  expect({ outcome, blockage }).toEqual({ outcome: { type: 'completed', value: 3 }, blockage: null })
+  expect(compareOutcome(outcome, events)).toBeNull()
+  expect(compareOutcome({ type: 'completed', value: 4 }, events)).toMatchObject({
+    seq: 4,
+    expected: 'the workflow returned 3',
+    actual: 'the workflow returned 4',
+  })
+
+  const changed = new ReplaySession(
+    of(async (ctx) => ctx.step('x', () => 0)),
+    identity,
+    events,
+  )
+  await changed.next()
+  expect(await changed.next()).toMatchObject({ event: { seq: 2 }, blockage: { code: 'nondeterminism' } })
+  expect(await changed.next()).toBeNull()
+})
+
+test('an error is compared by name and message', () => {
+  const events = history([...started], ['RunFailed', null, null, new RangeError('far')])
+  expect(compareOutcome({ type: 'failed', error: new RangeError('far') }, events)).toBeNull()
+  expect(compareOutcome({ type: 'failed', error: new RangeError('near') }, events)).toMatchObject({
+    expected: 'the workflow threw RangeError: far',
+    actual: 'the workflow threw RangeError: near',
+  })
+})
