@@ -149,7 +149,10 @@ async function typecheck(folder: string, options: object): Promise<Ended> {
     ...{ target: 'es2022', lib: ['es2023', 'esnext.disposable'], strict: true, noEmit: true, skipLibCheck: true },
     ...{ types: ['node'], typeRoots: [join(root, 'node_modules/@types')], ...options },
   }
-  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts', '*.mts', 'workflows/hello.ts', 'workflows/hello.mts'] }))
+  writeFileSync(
+    join(folder, 'tsconfig.json'),
+    JSON.stringify({ compilerOptions, include: ['*.ts', '*.mts', 'workflows/hello.ts', 'workflows/hello.mts'] }),
+  )
   return begin(folder, {}, process.execPath, tsc, '-p', '.').ended
 }
 

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import type { Command } from 'commander'
-import { describeRow } from '../client/client.js'
+import { describeRow } from '../client/describe.js'
 import { RunNotFoundError } from '../core/errors.js'
 import { toHistoryFile } from '../core/history-file.js'
 import { withRun } from './lib/actions.js'

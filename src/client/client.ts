@@ -1,6 +1,5 @@
 /** Starting runs, talking to them and reading them, over a store. What is asked for in one moment goes as one statement. */
 import { isDeepStrictEqual } from 'node:util'
-import type { StandardSchemaV1 as Schema } from '@standard-schema/spec'
 import { Batcher } from '../core/batcher.js'
 import { decode, encode } from '../core/codec.js'
 import { durationMs } from '../core/duration.js'
@@ -10,8 +9,10 @@ import type { AnyWorkflow, Attributes, RunDescription, RunFilter, StartOptions }
 import { definition } from '../core/workflow.js'
 import type { Hints } from '../hints/hints.js'
 import type { ExistingRun, MessageAnswer, MessageRequest, RunRow, StartRequest, Store } from '../store/port.js'
+import { describeRow } from './describe.js'
 import { RunHandle } from './handle.js'
 import { ResultWaiter } from './results.js'
+import { validate } from './validate.js'
 
 /** The store that a client talks to, made ready (connected, migrated) when it is first needed. */
 export interface Backend {
@@ -39,10 +40,19 @@ export class Client {
     })
     this.#posts = new Batcher(async (messages) => {
       const { store, hints } = await this.#ready()
+      const tell = (answers: readonly MessageAnswer[]) => {
+        const runIds = answers.flatMap(({ runId, closed }) => (runId === null || closed !== null ? [] : [runId]))
+        if (runIds.length > 0) hints.publish([{ kind: 'message', runIds: [...new Set(runIds)] }])
+      }
       const answers = await store.post(messages)
-      const runIds = answers.flatMap(({ runId, closed }) => (runId === null || closed !== null ? [] : [runId]))
-      if (runIds.length > 0) hints.publish([{ kind: 'message', runIds: [...new Set(runIds)] }])
-      return answers
+      tell(answers.filter((answer): answer is MessageAnswer => !(answer instanceof Promise)))
+      return answers.map((answer) => {
+        if (!(answer instanceof Promise)) return answer
+        return answer.then((late) => {
+          tell([late])
+          return late
+        })
+      })
     })
   }
 
@@ -175,23 +185,6 @@ export class Client {
   }
 }
 
-export function describeRow(row: RunRow): RunDescription {
-  return {
-    id: row.id,
-    runId: row.runId,
-    workflow: row.workflow,
-    version: row.version,
-    queue: row.queue,
-    status: row.status,
-    createdAt: new Date(row.createdAt),
-    ...(row.startedAt === null ? {} : { startedAt: new Date(row.startedAt) }),
-    ...(row.closedAt === null ? {} : { closedAt: new Date(row.closedAt) }),
-    attributes: row.attributes ?? {},
-    ...(row.error === null ? {} : { error: row.error }),
-    historyLength: row.historyLength,
-  }
-}
-
 async function startRequest(
   workflow: AnyWorkflow | string,
   input: unknown,
@@ -266,15 +259,4 @@ function checkAttributes(attributes: Attributes | undefined, what: string): Attr
     }
   }
   return attributes
-}
-
-/** Checks a value against a Standard Schema; returns what the schema makes of it. */
-export async function validate(schema: Schema, value: unknown, what: string): Promise<unknown> {
-  const result = await schema['~standard'].validate(value)
-  if (result.issues === undefined) return result.value
-  const issues = result.issues.slice(0, 10).map((issue) => {
-    const path = (issue.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part)).join('.')
-    return `  ${path === '' ? '$' : `$.${path}`}: ${issue.message}`
-  })
-  throw new InvalidInputError(`${what} does not fit its schema:\n${issues.join('\n')}`, 'invalid_input')
 }

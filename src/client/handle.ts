@@ -6,8 +6,10 @@ import { graphOf, type PendingOperation } from '../core/graph.js'
 import { checkName } from '../core/ids.js'
 import type { Duration, Handle, HistoryEvent, MessageOptions, RunDescription, RunGraph, Signal } from '../core/types.js'
 import { schemaOfSignal } from '../core/workflow.js'
-import { type Client, describeRow, validate } from './client.js'
+import type { Client } from './client.js'
+import { describeRow } from './describe.js'
 import { outputOf } from './results.js'
+import { validate } from './validate.js'
 
 /** One run, by its id (the latest run under it) or its run id. */
 export class RunHandle implements Handle<any> {

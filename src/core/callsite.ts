@@ -113,3 +113,23 @@ export function codeOf(file: string): PartyName {
   if (isOwn(file)) return 'stet'
   return toPath(file).includes(`${sep}node_modules${sep}`) ? 'dependency' : 'user'
 }
+
+/** Whose code called the function that asks, passing over frames of stet and of V8. */
+export function caller(): PartyName | undefined {
+  const { prepareStackTrace, stackTraceLimit } = Error
+  Error.stackTraceLimit = 8
+  Error.prepareStackTrace = (_, frames) => {
+    for (const frame of frames) {
+      const file = frame.getFileName()
+      const party = file ? codeOf(file) : 'stet'
+      if (party !== 'stet') return party
+    }
+    return undefined
+  }
+  const holder: { stack?: PartyName } = {}
+  Error.captureStackTrace(holder, caller)
+  const party = holder.stack
+  Error.prepareStackTrace = prepareStackTrace as NonNullable<typeof prepareStackTrace>
+  Error.stackTraceLimit = stackTraceLimit
+  return party
+}

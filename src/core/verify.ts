@@ -1,5 +1,6 @@
 /** The check of `dev` and `stet/testing`: a run that was let go of is replayed once, and must come out the same. */
-import { encode, encodeError } from './codec.js'
+import { isDeepStrictEqual } from 'node:util'
+import { decode, decodeError, encode, recordError } from './codec.js'
 import type { RecordedEvent } from './events.js'
 import type { Outcome, RunIdentity } from './execution.js'
 import type { Operation } from './operation.js'
@@ -39,8 +40,7 @@ export async function verifyReplay(
     return `${who}: ${blockage.message}${where === undefined ? '' : ` Awaited at ${where}.`}`
   }
   const tell = (live: string, replayed: string) => `${who}.\n  live:   ${live}\n  replay: ${replayed}\n${advice}`
-  const [before, after] = [outcomeText(ended), outcomeText(outcome)]
-  if (before !== after) return tell(before, after)
+  if (!sameOutcome(ended, outcome)) return tell(describeOutcome(ended), describeOutcome(outcome))
   const waits = pending.map(summary)
   for (let i = 0; i < Math.max(waits.length, waited.length); i++) {
     if (waited[i]?.text !== waits[i]?.text) return tell(told(waited[i]), told(waits[i]))
@@ -67,20 +67,57 @@ function told(summary: Summary | undefined): string {
   return `waits for ${summary.text}${summary.where === undefined ? '' : ` at ${summary.where}`}`
 }
 
-function outcomeText(outcome: Outcome | null): string {
+/** Whether two ends are the same on record. Of an error name and message count: stacks differ between executions. */
+export function sameOutcome(a: Outcome | null, b: Outcome | null): boolean {
+  if (a === null || b === null) return a === b
+  const [one, other] = [onRecord(a), onRecord(b)]
+  return one.type === other.type && isDeepStrictEqual(one.what, other.what)
+}
+
+/** For people: `the run completed with {"n":1}`. */
+export function describeOutcome(outcome: Outcome | null): string {
   if (outcome === null) return 'the run goes on'
-  const { type } = outcome
-  if (type !== 'completed') return `the run ${type} with ${errorText(outcome.error)}`
+  const { type, what } = onRecord(outcome)
+  if (type !== 'completed') return `the run ${type} with ${what.name}: ${what.message}`
+  return `the run completed with ${encode(what, 'the result') ?? 'undefined'}`
+}
+
+function onRecord(outcome: Outcome): { type: Outcome['type']; what: any } {
+  if (outcome.type !== 'completed') return { type: outcome.type, what: brief(outcome.error) }
   try {
-    return `the run completed with ${encode(outcome.value, 'the result') ?? 'undefined'}`
+    return { type: 'completed', what: decode(encode(outcome.value, 'the result')) }
   } catch (error) {
-    // A result that cannot be stored fails the run, in both alike.
-    return `the run failed with ${errorText(error)}`
+    // A result that cannot be stored fails the run.
+    return { type: 'failed', what: brief(error) }
   }
 }
 
-/** Name and message: stacks differ between a first run and a replay. */
-function errorText(error: unknown): string {
-  const { name, message } = JSON.parse(encodeError(error)) as { name?: string; message?: string }
-  return `${name}: ${message}`
+function brief(error: unknown): { name: string; message: string } {
+  const { name, message } = recordError(error)
+  return { name, message }
+}
+
+export interface OutcomeDifference {
+  readonly seq: number
+  readonly expected: string
+  readonly actual: string
+}
+
+/**
+ * The difference between the recorded end of a run and the end that its replay came to; null when they are the same,
+ * or when the end was not of the code's making (a termination, a timeout). That *something* ended it is checked by the
+ * Execution already; this looks at the value.
+ */
+export function compareOutcome(outcome: Outcome | null, events: readonly RecordedEvent[]): OutcomeDifference | null {
+  const last = events.at(-1)
+  const recorded = last === undefined ? null : recordedOutcome(last)
+  if (last === undefined || recorded === null || outcome === null || sameOutcome(recorded, outcome)) return null
+  return { seq: last.seq, expected: describeOutcome(recorded), actual: describeOutcome(outcome) }
+}
+
+/** The end on record; null when there is none, or none of the code's making. */
+function recordedOutcome({ type, payload, facts }: RecordedEvent): Outcome | null {
+  if (type === 'RunCompleted') return { type: 'completed', value: decode(payload) }
+  if ((type !== 'RunFailed' && type !== 'RunCancelled') || payload === null || facts?.kind === 'timeout') return null
+  return { type: type === 'RunFailed' ? 'failed' : 'cancelled', error: decodeError(payload) }
 }

@@ -229,7 +229,8 @@ export interface Store {
   // starting, talking to and reading runs
   /** Also gives the hint that runs are ready. */
   start(requests: readonly StartRequest[]): Promise<(ExistingRun | null)[]>
-  post(messages: readonly MessageRequest[]): Promise<MessageAnswer[]>
+  /** An answer that is a promise: a transaction of somebody has the run locked, and the others need not wait for that. */
+  post(messages: readonly MessageRequest[]): Promise<(MessageAnswer | Promise<MessageAnswer>)[]>
   /** Closes a run that nobody owns; false: somebody does, or it is closed. */
   closeUnowned(runId: string, how: 'terminate' | 'cancelBeforeBegin', reason: string | null): Promise<boolean>
   /** Blocks a run that waits, unless somebody has had it since this claim. */

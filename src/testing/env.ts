@@ -155,7 +155,9 @@ class ReplayChecks {
     // A blocked run has been found out already, and says why.
     if (execution.blockage !== null) return
     const live = { outcome: execution.outcome, pending: [...execution.pending] }
-    const check = verifyReplay(definition, { ...execution.identity }, events, live)
+    // What was recorded while the run was ending anyway (terminated) was never told to its code.
+    const seen = events.filter(({ seq }) => seq <= execution.lastSeq)
+    const check = verifyReplay(definition, { ...execution.identity }, seen, live)
       .then(
         (difference) => {
           if (difference !== null) this.#found.push(difference)

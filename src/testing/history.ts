@@ -1,22 +1,27 @@
 /** Recorded histories as fixtures: does today's code still do what the history says? */
 import { readFile } from 'node:fs/promises'
 import { InvalidInputError } from '../core/errors.js'
-import { type EventType, fromExport, isTerminal, type RecordedEvent } from '../core/events.js'
-import type { Execution, RunIdentity } from '../core/execution.js'
+import type { EventType, RecordedEvent } from '../core/events.js'
+import type { Outcome } from '../core/execution.js'
+import { fromHistoryFile } from '../core/history-file.js'
 import { replay } from '../core/replay.js'
-import type { AnyWorkflow, HistoryEvent, RunStatus } from '../core/types.js'
+import type { AnyWorkflow, RunStatus } from '../core/types.js'
 import { findUnrecordedAwait } from '../core/unrecorded.js'
-import { type Definition, definition } from '../core/workflow.js'
+import { compareOutcome } from '../core/verify.js'
+import { definition } from '../core/workflow.js'
 import { installRuntime } from '../worker/worker.js'
 
 export interface ReplayedHistory {
-  /** Where the run stands after the replay: `blocked` on a mismatch, `waiting` when the history ends before the run. */
+  /** Where the run stands after the replay: `blocked` if it cannot go on, `waiting` if the history ends before the run. */
   status: RunStatus
   /** What the workflow returned, as this code has it. */
   output?: unknown
   /** What the workflow threw, when it failed or was cancelled. */
   error?: unknown
-  /** The first place where the code does not fit the history. `where`: `file:line` of the code that does otherwise. */
+  /**
+   * The first place where the code does not do what is on record, its end included. `seq` is the event, `where` the
+   * `file:line` of the code that does otherwise.
+   */
   mismatch?: { seq: number; expected: string; actual: string; where?: string }
 }
 
@@ -36,18 +41,25 @@ export async function replayHistory(history: string | object, workflow: AnyWorkf
       `replayHistory: expected a workflow (what workflow() or dag() returns), got ${typeof workflow}.`,
     )
   }
-  const { identity, events } = await read(history, def)
+  const { run, events } = await read(history)
+  if (run.workflow !== def.name) {
+    throw new InvalidInputError(
+      `replayHistory: expected a history of workflow "${def.name}", got one of "${run.workflow}" (run ${run.runId}). Pass the workflow that made it.`,
+    )
+  }
+  const { id, runId, version, queue } = run
+  const identity = { id, runId, workflow: def.name, version, queue }
   installRuntime()
-  const { execution, blockage } = await replay(def, identity, events)
-  if (blockage === null) return ended(execution, events)
+  const { execution, outcome, blockage } = await replay(def, identity, events)
+  if (blockage === null) return ended(outcome, events)
   const where =
     blockage.code === 'unrecorded_await' ? await findUnrecordedAwait(def, { ...identity }, events) : blockage.where
-  const difference = blockage.mismatch ?? {
+  const mismatch = blockage.mismatch ?? {
     seq: execution.lastSeq,
-    expected: 'the workflow to wait for what is recorded alone',
+    expected: 'the workflow to await only what is recorded',
     actual: blockage.message,
   }
-  return { status: 'blocked', mismatch: { ...difference, ...(where === undefined ? {} : { where }) } }
+  return { status: 'blocked', mismatch: { ...mismatch, ...(where === undefined ? {} : { where }) } }
 }
 
 const statusAfter: Partial<Record<EventType, RunStatus>> = {
@@ -58,56 +70,26 @@ const statusAfter: Partial<Record<EventType, RunStatus>> = {
   RunContinued: 'continued',
 }
 
-function ended({ outcome }: Execution, events: readonly RecordedEvent[]): ReplayedHistory {
+function ended(outcome: Outcome | null, events: readonly RecordedEvent[]): ReplayedHistory {
   const last = events.at(-1)!
-  const status = (isTerminal(last.type) ? statusAfter[last.type] : undefined) ?? outcome?.type ?? 'waiting'
+  const status = statusAfter[last.type] ?? outcome?.type ?? 'waiting'
   if (outcome === null) return { status }
-  return outcome.type === 'completed' ? { status, output: outcome.value } : { status, error: outcome.error }
+  const difference = compareOutcome(outcome, events)
+  const mismatch = difference === null ? {} : { mismatch: difference }
+  const result = outcome.type === 'completed' ? { output: outcome.value } : { error: outcome.error }
+  return { status, ...result, ...mismatch }
 }
 
-async function read(
-  history: string | object,
-  def: Definition,
-): Promise<{ identity: RunIdentity; events: RecordedEvent[] }> {
-  const { run, events } = (await parse(history)) as { run?: Partial<RunIdentity>; events?: HistoryEvent[] }
-  if (!Array.isArray(events) || events.length === 0) {
-    throw notHistory('an object { run, events } with at least one event, as `stet export` writes it')
+async function read(history: string | object): Promise<ReturnType<typeof fromHistoryFile>> {
+  if (typeof history !== 'string' && !(history instanceof URL)) return fromHistoryFile(history, 'replayHistory')
+  const isText = typeof history === 'string' && history.trimStart().startsWith('{')
+  const what = isText ? 'replayHistory' : `replayHistory: ${String(history)}`
+  const text = isText ? history : await readFile(history, 'utf8')
+  let document: unknown
+  try {
+    document = JSON.parse(text)
+  } catch (error) {
+    throw new InvalidInputError(`${what}: expected JSON, as \`stet export\` writes it: ${(error as Error).message}`)
   }
-  if (run?.workflow !== undefined && run.workflow !== def.name) {
-    throw new InvalidInputError(
-      `replayHistory: expected a history of workflow "${def.name}", got one of "${run.workflow}" (${run.runId ?? 'no run id'}). Pass the workflow that made it.`,
-    )
-  }
-  const identity = {
-    id: run?.id ?? 'replayed',
-    runId: run?.runId ?? 'replayed',
-    workflow: def.name,
-    version: run?.version ?? def.version,
-    queue: run?.queue ?? def.queue,
-  }
-  return { identity, events: events.map(readEvent) }
-}
-
-function readEvent(event: HistoryEvent, i: number): RecordedEvent {
-  const recorded = typeof event?.seq === 'number' && typeof event.type === 'string' ? fromExport(event) : null
-  if (recorded !== null && !Number.isNaN(recorded.at)) return recorded
-  throw notHistory(`events[${i}] to be { seq, type, at, … }`)
-}
-
-async function parse(history: string | object): Promise<object> {
-  if (typeof history === 'string' || history instanceof URL) {
-    const isText = typeof history === 'string' && history.trimStart().startsWith('{')
-    const text = isText ? history : await readFile(history, 'utf8')
-    try {
-      return JSON.parse(text)
-    } catch (error) {
-      throw notHistory('JSON', `${isText ? 'text' : String(history)} (${(error as Error).message})`)
-    }
-  }
-  if (typeof history === 'object' && history !== null) return history
-  throw notHistory('the path of a file, or an object', typeof history)
-}
-
-function notHistory(expected: string, got = 'something else'): InvalidInputError {
-  return new InvalidInputError(`replayHistory: expected ${expected}, got ${got}. Make one with: stet export <run>`)
+  return fromHistoryFile(document, what)
 }

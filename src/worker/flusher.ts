@@ -9,7 +9,6 @@
  * L4. Events of a run get their seq when they are sent, in the order in which they were queued, marks before them.
  */
 import type { EventDraft, RecordedEvent } from '../core/events.js'
-import { newId } from '../core/ids.js'
 import type { AppendEvent, Store } from '../store/port.js'
 
 /** An event on its way, with what its run wants to remember about it. */
@@ -78,6 +77,8 @@ export class Flusher {
   #scheduled = false
   #markTimer: NodeJS.Timeout | null = null
   #stopped = false
+  /** Names the batches, so that one whose commit was reported as failed can be recognised. */
+  #batches = 0
 
   constructor(
     store: Store,
@@ -213,7 +214,7 @@ export class Flusher {
     }
     if (batch.length === 0) return
     this.#busy = true
-    this.#store.append(this.#workerId, newId('b'), batch).then(
+    this.#store.append(this.#workerId, `${this.#workerId}.${++this.#batches}`, batch).then(
       ({ at, lost, fenced }) => {
         this.#busy = false
         if (fenced) {

@@ -557,7 +557,7 @@ export class Runner {
     const { outcome, blockage } = this.#execution
     const ending = outcome !== null || blockage !== null || this.#terminate !== null || this.#timedOut
     if (ending) {
-      this.#stopBodies(new CancelledFailure('the run has ended'))
+      this.#stopBodies('the run has ended')
       this.#log.queued = []
       // A mark that came later would take the place of the closing event.
       this.#log.marks = null
@@ -695,7 +695,7 @@ export class Runner {
     if (this.#state === 'gone') return
     this.#state = 'gone'
     this.#openLog?.close()
-    this.#stopBodies(new CancelledFailure('the run is no longer held by this worker'))
+    this.#stopBodies('the run is no longer held by this worker')
     if (this.#dueTimer !== null) originals.clearTimeout(this.#dueTimer)
     if (verify && this.#events !== null) this.#host.verify?.(this, this.#events)
     this.#execution.drop()
@@ -714,7 +714,9 @@ export class Runner {
     this.#settleState()
   }
 
-  #stopBodies(reason: Error): void {
+  #stopBodies(why: string): void {
+    if (this.#attempts.size === 0) return
+    const reason = new CancelledFailure(why)
     for (const [op, attempt] of this.#attempts) {
       this.#attempts.delete(op)
       attempt.abandon(reason)

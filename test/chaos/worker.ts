@@ -17,8 +17,8 @@ const stet = new Stet({
     error: (message, fields) => void process.stderr.write(`${message} ${JSON.stringify(fields ?? {})}\n`),
   },
 })
-const { thirtySix, listener, work, poison } = workflows
-const worker = stet.worker({ workflows: { thirtySix, listener, work, poison }, ...settings })
+const { thirtySix, listener, work, fan, poison } = workflows
+const worker = stet.worker({ workflows: { thirtySix, listener, work, fan, poison }, ...settings })
 process.on('SIGTERM', async () => {
   await worker.stop()
   await stet.close()

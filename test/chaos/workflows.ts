@@ -84,6 +84,12 @@ export const work = workflow('work', async (ctx, { steps, stepMs = 0, sleepMs = 
   return sum
 })
 
+/** Steps side by side, more than there are slots. */
+export const fan = workflow('fan', async (ctx, count: number) => {
+  const all = Array.from({ length: count }, () => ctx.step('part', (step) => traced(step, 30, () => 1)))
+  return (await Promise.all(all)).length
+})
+
 /** Ends the process that runs it, until somebody writes the antidote into the ledger. */
 export const poison = workflow('poison', async (ctx) =>
   ctx.step('sting', async (step) => {

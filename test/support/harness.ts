@@ -153,11 +153,11 @@ export class WorkerProcess {
 
   constructor({ url, ledger = url, poolSize, worker = {} }: WorkerProcessOptions, standby = false) {
     const settings = JSON.stringify({ url, ledger, poolSize, worker })
-    this.child = spawn(
-      process.execPath,
-      ['--import', 'tsx', script, settings, ...(standby ? ['standby'] : [])],
-      { cwd: root, stdio: ['ignore', 'pipe', 'pipe', 'ipc'], env: { ...process.env, NODE_OPTIONS: '' } },
-    )
+    this.child = spawn(process.execPath, ['--import', 'tsx', script, settings, ...(standby ? ['standby'] : [])], {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      env: { ...process.env, NODE_OPTIONS: '' },
+    })
     const listen = (text: string) => {
       this.said = (this.said + text).slice(-8_000)
     }

@@ -2,9 +2,9 @@
  * A way to Postgres that can be cut: it passes everything on, and on demand loses a connection at the worst moment, when
  * a statement has been carried out and its answer is not there yet.
  */
-import { createServer, connect as connectTo, type Server, type Socket } from 'node:net'
+import { connect as connectTo, createServer, type Server, type Socket } from 'node:net'
 
-export class Proxy {
+export class CuttingProxy {
   readonly url: string
   /** How many connections were cut, by statement. */
   readonly cuts = new Map<string, number>()
@@ -13,11 +13,11 @@ export class Proxy {
   readonly #armed = new Map<string, number>()
   #deaf = false
 
-  static async open(target: string): Promise<Proxy> {
+  static async open(target: string): Promise<CuttingProxy> {
     const url = new URL(target)
     const server = createServer()
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    return new Proxy(server, url)
+    return new CuttingProxy(server, url)
   }
 
   private constructor(server: Server, target: URL) {

@@ -81,12 +81,10 @@ describe('the clock', () => {
     await env.clock.runToIdle()
     const { attempts, took } = await run.result()
     expect(attempts).toBe(4)
-    // The first attempt may have begun before the clock was stopped.
-    expect(took).toBeGreaterThanOrEqual(7 * hour)
-    expect(took).toBeLessThan(7 * hour + slack)
     const gaps = began.slice(1).map((at, i) => at - began[i]!)
-    expect(gaps[0]).toBeGreaterThanOrEqual(hour)
-    expect(gaps[0]).toBeLessThan(hour + slack)
+    // The first attempt began while the time went on, and what clients and workers know of it may lag a little.
+    expect(Math.abs(gaps[0]! - hour)).toBeLessThan(slack)
+    expect(Math.abs(took - 7 * hour)).toBeLessThan(slack)
     expect(gaps.slice(1)).toEqual([2 * hour, 4 * hour])
   })
 
@@ -324,13 +322,14 @@ describe('the replay of every run', () => {
 })
 
 describe('the environment', () => {
-  const databases = async (name: string) => {
+  const onServer = async (text: string, values: unknown[] = []) => {
     const client = new pg.Client({ connectionString: url })
     await client.connect()
-    const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [name])
+    const { rowCount } = await client.query(text, values)
     await client.end()
     return rowCount
   }
+  const databases = (name: string) => onServer('SELECT FROM pg_database WHERE datname = $1', [name])
   const nothing = workflow('nothing', async (ctx) => ctx.now())
 
   test('deletes its database, and refuses to go on', async () => {
@@ -344,6 +343,19 @@ describe('the environment', () => {
     expect(await databases(name)).toBe(0)
     await expect(env.clock.advance('1d')).rejects.toMatchObject({ code: 'closed' })
     await expect(env.stet.start(nothing)).rejects.toMatchObject({ code: 'closed' })
+  })
+
+  test('deletes what killed processes left behind, and nothing else', async () => {
+    const nameAt = (ms: number) => `stet_test_${ms.toString(36).padStart(9, '0')}_leftover`
+    const [old, fresh] = [nameAt(Date.now() - hour), nameAt(Date.now() - minute)]
+    const used = `${nameAt(Date.now() - 2 * hour)}_used`
+    for (const name of [old, fresh, used]) await onServer(`CREATE DATABASE ${name}`)
+    const user = new pg.Client({ connectionString: Object.assign(new URL(url), { pathname: `/${used}` }).href })
+    await user.connect()
+    await using _env = await open({ workflows: [nothing] })
+    expect([await databases(old), await databases(fresh), await databases(used)]).toEqual([0, 1, 1])
+    await user.end()
+    for (const name of [fresh, used]) await onServer(`DROP DATABASE ${name} WITH (FORCE)`)
   })
 
   test('is disposed of while a step hangs and a call waits', async () => {

@@ -2,7 +2,7 @@
 import { InvalidInputError } from '../../core/errors.js'
 import type { RecordedEvent } from '../../core/events.js'
 import type { Log, WorkerOptions } from '../../core/types.js'
-import { describeOutcome, snapshot, verify } from '../../debug/verify.js'
+import { describeOutcome, verifyReplay } from '../../core/verify.js'
 import { Stet } from '../../stet.js'
 import { hasWork } from '../../store/postgres/diagnostics.js'
 import type { Runner } from '../../worker/runner.js'
@@ -102,21 +102,19 @@ class Idle {
 }
 
 async function check(runner: Runner, events: readonly RecordedEvent[], log: Log): Promise<void> {
-  const live = snapshot(runner.execution)
-  if (live === null) return
-  const { id, workflow } = live.identity
-  if (live.outcome !== null) log.info(describeOutcome(live.outcome), { run: id, workflow })
+  const { definition, execution } = runner
+  const { identity, outcome } = execution
+  // A blocked run has said why already.
+  if (execution.blockage !== null) return
+  if (outcome !== null) log.info(describeOutcome(outcome), { run: identity.id, workflow: identity.workflow })
   try {
-    const difference = await verify(live, [...events])
-    if (difference === null) return
-    log.error(
-      `NOT DETERMINISTIC: a replay of run ${id} (${workflow}) does something else than the run did${difference.where === undefined ? '' : `, at ${difference.where}`}\n` +
-        `  live:   ${difference.live}\n  replay: ${difference.replayed}\n` +
-        '  Something that is not recorded decides here. Put it into ctx.step, or use ctx.now, ctx.random, ctx.uuid.',
-      { run: id },
-    )
+    // What came on record while the run was being terminated was never told to its code.
+    const seen = events.filter(({ seq }) => seq <= execution.lastSeq)
+    const live = { outcome, pending: [...execution.pending] }
+    const difference = await verifyReplay(definition, { ...identity }, seen, live)
+    if (difference !== null) log.error(`NOT DETERMINISTIC: ${difference}`, { run: identity.id })
   } catch (error) {
     if (!(error instanceof InvalidInputError))
-      log.warn('the run could not be verified', { run: id, error: String(error) })
+      log.warn('the run could not be verified', { run: identity.id, error: String(error) })
   }
 }

@@ -4,12 +4,14 @@
  *
  * 1. A timer that was started in a turn is durable for good, wherever it is cleared or refreshed from; whether that is
  *    allowed there is for the TurnSource to say.
- * 2. Nothing a workflow can see of a timer differs on replay: ids are counted for each run, in the order of asking.
+ * 2. Timers of Node's own (fetch starts one for the whole process when it is first used) are none of the run's.
+ * 3. Nothing a workflow can see of a timer differs on replay: ids are counted for each run, in the order of asking.
  */
 import { AsyncResource } from 'node:async_hooks'
 import timers from 'node:timers'
 import timersPromises from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { caller } from '../callsite.js'
 import { replace } from './replace.js'
 import type { Hub, TurnSource } from './turn.js'
 
@@ -155,7 +157,7 @@ function patchStart(hub: Hub): void {
   function durable(name: string, repeat: boolean, real: AnyFunction): AnyFunction {
     return function (this: unknown, ...args: any[]) {
       const turn = hub.ask()
-      if (turn === null || typeof args[0] !== 'function') return Reflect.apply(real, this, args)
+      if (turn === null || typeof args[0] !== 'function' || caller() === 'node') return Reflect.apply(real, this, args)
       const [callback, delay, ...rest] = args
       return new Timeout(turn, name, milliseconds(delay), repeat, callback, rest)
     }
@@ -163,7 +165,7 @@ function patchStart(hub: Hub): void {
   function immediate(real: AnyFunction): AnyFunction {
     return function (this: unknown, ...args: any[]) {
       const turn = hub.ask()
-      if (turn === null || typeof args[0] !== 'function') return Reflect.apply(real, this, args)
+      if (turn === null || typeof args[0] !== 'function' || caller() === 'node') return Reflect.apply(real, this, args)
       const [callback, ...rest] = args
       return new Immediate(turn, 'setImmediate', 0, false, callback, rest)
     }

@@ -32,7 +32,7 @@ u AS (
          version = CASE WHEN r.version = 0 THEN (SELECT max(l.code) FROM unnest($3::text[], $5::int[]) l(workflow, code) WHERE l.workflow = r.workflow) ELSE r.version END
     FROM c, w WHERE r.run_id = c.run_id
   RETURNING r.run_id, r.id, r.workflow, r.version, r.queue, r.claim, r.msgs, r.crashes, r.deadline, r.priority, r.due)
-SELECT u.*, (extract(epoch FROM u.deadline) * 1000)::float8 AS deadline_ms, h.payload, h.facts, (extract(epoch FROM h.at) * 1000)::float8 AS at
+SELECT u.run_id, u.id, u.workflow, u.version, u.queue, u.claim, u.msgs, u.crashes, (extract(epoch FROM u.deadline) * 1000)::float8 AS deadline_ms, h.payload, h.facts, (extract(epoch FROM h.at) * 1000)::float8 AS at
   FROM u LEFT JOIN stet_store.history h ON h.run_id = u.run_id AND h.seq = 1 AND u.claim = 1
  ORDER BY u.priority DESC, u.due`
 

@@ -1,10 +1,10 @@
+import { StetError } from '../../core/errors.js'
 import type { InboxMessage, MessageAnswer, MessageRequest } from '../port.js'
 import { intArray, textArray } from './arrays.js'
 import type { Db } from './db.js'
 
 /**
- * Accepts messages. The run's row is locked first, in the order of run ids so that two batches cannot wait for each
- * other; its count of messages goes up in the same statement that puts them into the inbox. Parking compares that
+ * Accepts messages. The run's row is locked first, and passed over if somebody has it locked; its count of messages goes up in the same statement that puts them into the inbox. Parking compares that
  * count, so a run cannot park without having seen a message.
  */
 const accept = `
@@ -14,7 +14,7 @@ u AS MATERIALIZED (
     FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) AS x(i, ref, kind, name, payload, message_id)),
 l AS MATERIALIZED (
   SELECT r.run_id, r.status, r.closed_at, r.msgs FROM stet_store.runs r
-   WHERE r.run_id IN (SELECT run_id FROM u) ORDER BY r.run_id FOR NO KEY UPDATE),
+   WHERE r.run_id IN (SELECT run_id FROM u) ORDER BY r.run_id FOR NO KEY UPDATE SKIP LOCKED),
 k AS (
   INSERT INTO stet_store.message_ids (run_id, message_id)
   SELECT DISTINCT u.run_id, u.message_id FROM u JOIN l USING (run_id) WHERE u.message_id IS NOT NULL AND l.closed_at IS NULL
@@ -36,13 +36,13 @@ p AS (
 i AS (
   INSERT INTO stet_store.inbox (run_id, n, kind, name, payload, at) SELECT a.run_id, a.n, a.kind, a.name, a.payload, c.at FROM a, c)
 -- What was accepted before the run closed stays accepted when it is sent again.
-SELECT u.i, u.run_id,
+SELECT u.i, u.run_id, u.run_id IS NOT NULL AND l.run_id IS NULL AS locked,
        CASE WHEN l.closed_at IS NOT NULL
              AND NOT EXISTS (SELECT FROM stet_store.message_ids m WHERE m.run_id = u.run_id AND m.message_id = u.message_id)
             THEN l.status END AS closed
   FROM u LEFT JOIN l USING (run_id) ORDER BY u.i`
 
-export async function postMessages(db: Db, messages: readonly MessageRequest[]): Promise<MessageAnswer[]> {
+export async function postMessages(db: Db, messages: readonly MessageRequest[]): Promise<(MessageAnswer | 'locked')[]> {
   const { rows } = await db.query({
     name: 'stet_post',
     text: accept,
@@ -55,7 +55,84 @@ export async function postMessages(db: Db, messages: readonly MessageRequest[]):
       textArray(messages.map((m) => m.messageId)),
     ],
   })
-  return rows.map((row) => ({ runId: row.run_id, closed: row.closed }))
+  return rows.map((row) => (row.locked ? 'locked' : { runId: row.run_id, closed: row.closed }))
+}
+
+type Send = (messages: readonly MessageRequest[]) => Promise<(MessageAnswer | 'locked')[]>
+
+interface Held {
+  readonly message: MessageRequest
+  readonly giveUpAt: number
+  readonly resolve: (answer: MessageAnswer) => void
+  readonly reject: (error: unknown) => void
+}
+
+/**
+ * Sends messages. Those to a run that somebody has locked wait apart and in their order, and are tried again until the
+ * lock is free: an open transaction that has signalled one run holds up no message to another.
+ */
+export class Posting {
+  readonly #send: Send
+  readonly #patienceMs: number
+  /** By what the sender called the run. */
+  readonly #held = new Map<string, Held[]>()
+
+  constructor(send: Send, patienceMs: number) {
+    this.#send = send
+    this.#patienceMs = patienceMs
+  }
+
+  async post(messages: readonly MessageRequest[]): Promise<(MessageAnswer | Promise<MessageAnswer>)[]> {
+    const free = messages.filter(({ run }) => !this.#held.has(run))
+    const answers = free.length === 0 ? [] : await this.#send(free)
+    const byMessage = new Map(free.map((message, i) => [message, answers[i]!]))
+    return messages.map((message) => {
+      const answer = byMessage.get(message) ?? 'locked'
+      return answer === 'locked' ? this.#hold(message) : answer
+    })
+  }
+
+  #hold(message: MessageRequest): Promise<MessageAnswer> {
+    return new Promise((resolve, reject) => {
+      const held = { message, resolve, reject, giveUpAt: performance.now() + this.#patienceMs }
+      const queue = this.#held.get(message.run)
+      if (queue !== undefined) {
+        queue.push(held)
+        return
+      }
+      this.#held.set(message.run, [held])
+      void this.#tryAgain(message.run)
+    })
+  }
+
+  async #tryAgain(run: string): Promise<void> {
+    const queue = this.#held.get(run)!
+    for (let wait = 5; queue.length > 0; wait = Math.min(wait * 2, 250)) {
+      await new Promise((resolve) => setTimeout(resolve, wait * (0.5 + Math.random() / 2)))
+      const batch = queue.slice(0, 500)
+      try {
+        const answers = await this.#send(batch.map(({ message }) => message))
+        batch.forEach((held, i) => {
+          const answer = answers[i]!
+          if (answer !== 'locked') held.resolve(answer)
+          else if (performance.now() > held.giveUpAt) held.reject(lockedError(held.message))
+          else return
+          queue.splice(queue.indexOf(held), 1)
+        })
+      } catch (error) {
+        for (const held of batch) held.reject(error)
+        queue.splice(0, batch.length)
+      }
+    }
+    this.#held.delete(run)
+  }
+}
+
+function lockedError({ kind, run }: MessageRequest): StetError {
+  return new StetError(
+    'run_locked',
+    `${kind}: a transaction that has not ended has the row of run "${run}" locked, so the run takes no other message. Nothing was accepted. End that transaction (it called stet.signal or stet.cancel, perhaps), then send again.`,
+  )
 }
 
 const readInbox = `

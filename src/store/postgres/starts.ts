@@ -10,7 +10,7 @@ const columns = `unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[
 
 /**
  * Inserts runs whose ids are their run ids, so nothing can be there before them; the same batch again does nothing.
- * A run that may not begin yet waits, so that claims never pass over it.
+ * A run that may not begin yet waits, so that claims never pass over it; its history begins when it may.
  */
 const insertFresh = `
 WITH c AS MATERIALIZED (SELECT date_trunc('milliseconds', stet_store.clock()) AS at),
@@ -22,9 +22,9 @@ i AS (
     FROM c, ${columns},
          LATERAL (SELECT greatest(c.at, to_timestamp(u.start_at / 1000), c.at + u.delay_ms * interval '1 ms') AS at) due
       ON CONFLICT DO NOTHING
-  RETURNING run_id)
+  RETURNING run_id, due)
 INSERT INTO stet_store.history (run_id, seq, type, op, payload, facts, at)
-SELECT u.run_id, 1, 'RunStarted', 0, u.payload, u.facts, c.at FROM c, ${columns} JOIN i ON i.run_id = u.run_id
+SELECT u.run_id, 1, 'RunStarted', 0, u.payload, u.facts, i.due FROM ${columns} JOIN i ON i.run_id = u.run_id
 RETURNING run_id`
 
 /**
@@ -50,10 +50,10 @@ i AS (
       OR (NOT e.open AND e.run_id <> u.run_id
           AND (u.if_closed = 'new' OR (u.if_closed = 'newIfFailed' AND e.status IN ('failed', 'cancelled', 'terminated'))))
       ON CONFLICT DO NOTHING
-  RETURNING run_id),
+  RETURNING run_id, due),
 h AS (
   INSERT INTO stet_store.history (run_id, seq, type, op, payload, facts, at)
-  SELECT u.run_id, 1, 'RunStarted', 0, u.payload, u.facts, c.at FROM c, u JOIN i ON i.run_id = u.run_id)
+  SELECT u.run_id, 1, 'RunStarted', 0, u.payload, u.facts, i.due FROM u JOIN i ON i.run_id = u.run_id)
 SELECT u.run_id AS new_run_id, i.run_id IS NOT NULL AS inserted, e.run_id, e.workflow, e.status, e.open, e.payload
   FROM u LEFT JOIN i ON i.run_id = u.run_id LEFT JOIN e ON e.new_run_id = u.run_id`
 

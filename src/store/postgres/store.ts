@@ -7,7 +7,7 @@ import { claimRuns, loadRuns, readHistories, wakeDue } from './claims.js'
 import { Db, type DbOptions } from './db.js'
 import { publish, subscribe } from './hints.js'
 import { holdLease } from './lease.js'
-import { closeUnowned, postMessages, readMessages } from './messages.js'
+import { closeUnowned, Posting, postMessages, readMessages } from './messages.js'
 import { migrate } from './migrate.js'
 import { findRun, listRuns, readResults } from './reads.js'
 import { startRuns } from './starts.js'
@@ -23,6 +23,10 @@ const clientPatienceMs = 15_000
 export function createPostgresStore(options: DbOptions): PostgresStore {
   const db = new Db(options)
   const patient = { giveUpAfterMs: clientPatienceMs }
+  const posting = new Posting(
+    (messages) => db.retrying('send a message', () => postMessages(db, messages), patient),
+    clientPatienceMs,
+  )
   return {
     db,
     description: describe(options.url),
@@ -45,7 +49,7 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
       const sent = messages.map((message) =>
         message.kind === 'signal' && message.messageId === null ? { ...message, messageId: newId('msg') } : message,
       )
-      return db.retrying('send a message', () => postMessages(db, sent), patient)
+      return posting.post(sent)
     },
     closeUnowned: (runId, how, reason) =>
       db.retrying('close a run', () => closeUnowned(db, runId, how, reason), patient),
