@@ -207,10 +207,14 @@ describe('the tarball', () => {
     expect(others).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'])
     const maps = files.filter((path) => path.endsWith('.js.map'))
     expect(maps.length).toBeGreaterThan(50)
-    for (const map of maps) {
+    const missing = maps.flatMap((map) => {
       const { sources } = JSON.parse(readFileSync(join(installed, 'node_modules/stet', map), 'utf8'))
-      for (const source of sources) expect(has(posix.join(posix.dirname(map), source))).toBe(true)
-    }
+      return sources
+        .map((source: string) => posix.join(posix.dirname(map), source))
+        .filter((path: string) => !has(path))
+    })
+    // What is left in dist of a source that was deleted shows here: `node scripts/bootstrap.mjs` builds anew.
+    expect(missing).toEqual([])
   })
 })
 

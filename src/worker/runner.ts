@@ -109,7 +109,7 @@ export class Runner {
       },
       {
         turnClosed: () => this.#turnClosed(),
-        blockedOutsideTurn: () => this.#settleState(),
+        blockedOutsideTurn: () => (this.#parked ? void this.#lookInto() : this.#settleState()),
         suspected: () => this.#suspect(),
         log: (level, message, fields) => host.log(level, message, { run: this.runId, ...fields }),
       },
@@ -269,7 +269,7 @@ export class Runner {
       return
     }
     if (!step.atMostOnce) {
-      if (operation.failedAttempts === 0) this.#mark('StepScheduled', operation, {})
+      if (operation.failedAttempts === 0) this.#mark('StepScheduled', operation, { began: this.#host.clock.now() })
       this.#beginAttempt(operation)
     } else if (!operation.announced) {
       // Once announced it must be begun, for the next worker cannot know that it was not.
@@ -291,7 +291,10 @@ export class Runner {
 
   #runBody(operation: Operation): void {
     const unwanted =
-      this.#state === 'gone' || (this.#draining && !isAtMostOnce(operation)) || operation.settled || this.#attempts.has(operation.index)
+      this.#state === 'gone' ||
+      (this.#draining && !isAtMostOnce(operation)) ||
+      operation.settled ||
+      this.#attempts.has(operation.index)
     if (unwanted || operation.request.kind !== 'step') {
       this.#bodyOver()
       return
@@ -652,10 +655,7 @@ export class Runner {
     const { where, ...problem } = blockage
     const place = blockage.code === 'unrecorded_await' ? ((await this.#findUnrecordedAwait()) ?? where) : where
     if (this.gone) return
-    const message =
-      place === undefined || problem.message.includes(place)
-        ? problem.message
-        : `${problem.message} Awaited at ${place}.`
+    const message = withPlace(problem.message, place)
     this.#host.log('error', `run is blocked: ${message}`, { run: this.runId, workflow: this.definition.name })
     this.#leave({ status: 'blocked', problem: JSON.stringify({ ...problem, message, where: place }) }, null)
   }
@@ -754,16 +754,22 @@ export class Runner {
       const history = (await store.load([runId])).get(runId)?.events ?? []
       // Further events: somebody has taken it up again, and will see for himself.
       if (history.length !== this.#execution.lastSeq) return
-      const where = await findUnrecordedAwait(definition, { ...this.#execution.identity }, history, 'suspected')
-      if (where === undefined) return
-      const message = `the workflow awaits something that is not recorded. Wrap it in ctx.step(name, fn). Awaited at ${where}.`
-      const problem = JSON.stringify({ code: 'unrecorded_await', message, where })
-      if (await store.blockParked(runId, this.claimed.claim, problem))
-        log('error', `run is blocked: ${message}`, { run: runId, workflow: definition.name })
+      const { blockage, identity } = this.#execution
+      const where = (await findUnrecordedAwait(definition, { ...identity }, history, 'suspected')) ?? blockage?.where
+      if (where === undefined && blockage === null) return
+      const what =
+        blockage?.message ?? 'the workflow awaits something that is not recorded. Wrap it in ctx.step(name, fn).'
+      const problem = { code: 'unrecorded_await', message: withPlace(what, where), where }
+      if (await store.blockParked(runId, this.claimed.claim, JSON.stringify(problem)))
+        log('error', `run is blocked: ${problem.message}`, { run: runId, workflow: definition.name })
     } catch (error) {
       log('debug', 'a suspicious run could not be looked into', { run: runId, message: (error as Error).message })
     }
   }
+}
+
+function withPlace(message: string, place: string | undefined): string {
+  return place === undefined || message.includes(place) ? message : `${message} Awaited at ${place}.`
 }
 
 function describeError(error: unknown): { name: string; message: string } {

@@ -270,7 +270,7 @@ describe('a command of one run in the turn of another', () => {
     })
     const worker = await work([lender, borrower])
     const one = await stet.start(lender)
-    await until(() => leaked, 'the promise is there')
+    await until(() => leaked !== undefined, 'the promise is there')
     const two = await stet.start(borrower)
     await reached(two, where === 'parked' ? 'waiting' : 'running')
     await until(async () => (await two.graph()).nodes.length > 1, 'it has begun')
