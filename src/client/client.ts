@@ -212,7 +212,7 @@ async function startRequest(
   if (options.startAt !== undefined && Number.isNaN(options.startAt?.getTime?.() ?? Number.NaN)) {
     throw new InvalidInputError(`${what}: startAt: expected a valid Date, got ${String(options.startAt)}.`)
   }
-  const queue = options.queue ?? def?.queue ?? 'default'
+  const { queue = def?.queue ?? 'default' } = options
   checkName(queue, `${what}: queue`)
   const checked = def?.input === undefined ? input : await validate(def.input, input, `the input of workflow "${name}"`)
   const runId = newRunId()

@@ -63,11 +63,11 @@ export class RunHandle implements Handle<any> {
     })
   }
 
-  cancel(reason?: string): Promise<void> {
+  async cancel(reason?: string): Promise<void> {
     return this.#client.cancel(this.#ref, checkReason(reason))
   }
 
-  terminate(reason?: string): Promise<void> {
+  async terminate(reason?: string): Promise<void> {
     return this.#client.terminate(this.#ref, checkReason(reason))
   }
 

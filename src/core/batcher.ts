@@ -48,7 +48,9 @@ export class Batcher<Item, Answer> {
     this.#busy = false
   }
 
-  async #oneByOne(batch: { item: Item; resolve: (answer: Answer | Promise<Answer>) => void; reject: (error: unknown) => void }[]) {
+  async #oneByOne(
+    batch: { item: Item; resolve: (answer: Answer | Promise<Answer>) => void; reject: (error: unknown) => void }[],
+  ) {
     for (const { item, resolve, reject } of batch) {
       await this.#perform([item]).then(([answer]) => resolve(answer!), reject)
     }

@@ -35,6 +35,9 @@ export function resolveRetry(
 ): ResolvedRetry {
   if (policy === undefined) return base
   if (policy === false) return onlyOnce
+  if (policy === null || typeof policy !== 'object') {
+    throw new InvalidInputError(`${what}: expected a retry policy or false, got ${String(policy)}.`)
+  }
   const initialMs =
     policy.initialInterval === undefined
       ? base.initialMs
@@ -57,8 +60,15 @@ export function resolveRetry(
     ),
     maxMs: policy.maxInterval === undefined ? initialMs * 100 : durationMs(policy.maxInterval, `${what}.maxInterval`),
     jitter: checked(policy.jitter, base.jitter, `${what}.jitter`, 'a number from 0 to 1', (n) => n >= 0 && n <= 1),
-    nonRetryable: policy.nonRetryable ?? base.nonRetryable,
+    nonRetryable:
+      policy.nonRetryable === undefined ? base.nonRetryable : kinds(policy.nonRetryable, `${what}.nonRetryable`),
   }
+}
+
+function kinds(value: ResolvedRetry['nonRetryable'], what: string): ResolvedRetry['nonRetryable'] {
+  const wrong = Array.isArray(value) ? value.find((kind) => !['string', 'function'].includes(typeof kind)) : value
+  if (wrong === undefined) return value
+  throw new InvalidInputError(`${what}: expected a list of names or classes of errors, got ${String(wrong)}.`)
 }
 
 function checked(

@@ -30,6 +30,9 @@ export function resolveStep(
     )
   }
   if (options === undefined) return plainStep(fn, workflowRetry)
+  if (options === null || typeof options !== 'object') {
+    throw new InvalidInputError(`${what}: expected options as the second argument, got ${String(options)}.`)
+  }
   const mode = options.mode ?? 'atLeastOnce'
   if (mode !== 'atLeastOnce' && mode !== 'atMostOnce') {
     throw new InvalidInputError(`${what}, mode: expected 'atLeastOnce' or 'atMostOnce', got ${String(mode)}.`)

@@ -2,7 +2,6 @@
  * The public types of stet: what a workflow is given, what a caller gives and gets back. Types only, no code.
  * A type test (test/surface.test-d.ts) holds them against the published surface.
  */
-import type { StandardSchemaV1 as Schema } from '@standard-schema/spec'
 
 /** Milliseconds, or a number with a unit. */
 export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd' | 'w'}`

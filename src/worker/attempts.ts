@@ -155,7 +155,9 @@ export class StepSlots {
   readonly #limit: number
   #used = 0
   #handing = false
-  readonly #waiting: (() => void)[] = []
+  #waiting: (() => void)[] = []
+  /** Where in `#waiting` the next is: taking the first out of a long array moves all the others. */
+  #next = 0
 
   constructor(limit: number) {
     this.#limit = limit
@@ -163,21 +165,28 @@ export class StepSlots {
 
   /** Calls `begin` when there is a slot; whoever got one gives it back with `release`. */
   take(begin: () => void): void {
-    if (this.#used < this.#limit && this.#waiting.length === 0) {
-      this.#used++
-      begin()
-    } else this.#waiting.push(begin)
+    this.#waiting.push(begin)
+    this.#handOut()
   }
 
   release(): void {
     this.#used--
-    // One that begins may be over at once and release in turn: a loop, for ten thousand of them fill the stack.
+    this.#handOut()
+  }
+
+  /** One that begins may be over at once and release in turn: a loop, for ten thousand of them would fill the stack. */
+  #handOut(): void {
     if (this.#handing) return
     this.#handing = true
     try {
-      while (this.#used < this.#limit && this.#waiting.length > 0) {
+      while (this.#used < this.#limit && this.#next < this.#waiting.length) {
+        const begin = this.#waiting[this.#next++]!
+        if (this.#next === this.#waiting.length || this.#next === 10_000) {
+          this.#waiting = this.#waiting.slice(this.#next)
+          this.#next = 0
+        }
         this.#used++
-        this.#waiting.shift()!()
+        begin()
       }
     } finally {
       this.#handing = false

@@ -273,7 +273,7 @@ export class Runner {
       this.#beginAttempt(operation)
     } else if (!operation.announced) {
       // Once announced it must be begun, for the next worker cannot know that it was not.
-      if (!this.#draining) this.#append(this.#draft('StepScheduled', operation, null, {}))
+      if (!this.#draining) this.#append(this.#draft('StepScheduled', operation, null, attemptFacts(operation)))
     } else {
       const error = new StetError(
         'may_have_run',
@@ -766,6 +766,11 @@ export class Runner {
       log('debug', 'a suspicious run could not be looked into', { run: runId, message: (error as Error).message })
     }
   }
+}
+
+/** The attempt that is about to begin, unless it is the first. */
+function attemptFacts({ failedAttempts }: Operation): EventFacts {
+  return failedAttempts === 0 ? {} : { attempt: failedAttempts + 1 }
 }
 
 function withPlace(message: string, place: string | undefined): string {

@@ -368,7 +368,10 @@ export class WorkerLoop implements Worker {
     if (claimed.some(({ runId }) => incarnation.runners.has(runId))) {
       // A crash of the server undid a claim that the worker had been told of (claims do not wait for the disk), and now
       // it has the run twice under the same claim. Which writes are under way is not known: none of them may land.
-      this.#failed(incarnation, new Error('a run was claimed that this worker holds already: the database lost a claim'))
+      this.#failed(
+        incarnation,
+        new Error('a run was claimed that this worker holds already: the database lost a claim'),
+      )
       return
     }
     const toLoad: Runner[] = []

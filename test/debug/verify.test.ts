@@ -54,7 +54,7 @@ describe('verify: the run is replayed against itself', () => {
   test('another operation at the place of a recorded one', async () => {
     const first = odd()
     const difference = await check(async (ctx) => ctx.step(first() ? 'a' : 'z', () => 0), events)
-    expect(difference).toMatch(/expected: operation 1: step "a"[^]*got: {6}operation 1: step "z"/)
+    expect(difference).toMatch(/expected: operation 1: step "a"[\s\S]*got: {6}operation 1: step "z"/)
   })
 
   test('one operation more, another result, another end', async () => {
@@ -67,10 +67,10 @@ describe('verify: the run is replayed against itself', () => {
         },
         history([...started]),
       ),
-    ).toMatch(/live: .*timer "sleep"[^]*replay: .*step "extra"/)
+    ).toMatch(/live: .*timer "sleep"[\s\S]*replay: .*step "extra"/)
     const result = odd()
     expect(await check(async (ctx) => [await ctx.step('a', () => 0), result()], events)).toMatch(
-      /live: .*\[1,true\][^]*replay: .*\[1,false\]/,
+      /live: .*\[1,true\][\s\S]*replay: .*\[1,false\]/,
     )
     const end = odd()
     const throws = async (ctx: Ctx) => {

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
+import { Stet } from '../../src/index.js'
 import { startEmbedded, stopEmbedded } from '../../src/store/embedded/index.js'
 import { createPostgresStore } from '../../src/store/postgres/store.js'
 import type { WorkerSettings } from '../../src/worker/worker.js'
@@ -227,6 +228,26 @@ export class Workers {
 
   async end(): Promise<void> {
     await Promise.all(this.all.filter(({ alive }) => alive).map((worker) => worker.kill('SIGKILL')))
+  }
+}
+
+/** Plays a scene on a database of its own with worker processes, all of it gone afterwards. */
+export async function scene(
+  server: DurableServer,
+  name: string,
+  options: Omit<WorkerProcessOptions, 'url'>,
+  play: (scene: { url: string; stet: Stet; observer: Observer; workers: Workers }) => Promise<void>,
+): Promise<void> {
+  const url = await server.database(name)
+  const observer = new Observer(url)
+  const workers = new Workers({ url, ...options })
+  const stet = new Stet({ url })
+  try {
+    await play({ url, stet, observer, workers })
+  } finally {
+    await workers.end()
+    await stet.close()
+    await observer.close()
   }
 }
 

@@ -2,7 +2,7 @@
 import { onTestFinished } from 'vitest'
 import type { AnyWorkflow, Handle, RunStatus, Worker } from '../../src/index.js'
 import { Stet } from '../../src/stet.js'
-import type { WorkerSettings } from '../../src/worker/worker.js'
+import { WorkerLoop, type WorkerSettings } from '../../src/worker/worker.js'
 import { type TestDatabase, testDatabase } from './server.js'
 
 export interface LogLine {
@@ -17,6 +17,8 @@ export interface House {
   readonly logs: LogLine[]
   /** A worker that begins to work, until the test is over. Every wait parks unless `holdMs` says otherwise. */
   work(workflows: readonly AnyWorkflow[], settings?: Partial<WorkerSettings>): Promise<Worker>
+  /** The same, of which a test can see more: `crash()` is as if its process had died there. */
+  loop(workflows: readonly AnyWorkflow[], settings?: Partial<WorkerSettings>): Promise<WorkerLoop>
   /** Waits until the run has this status; the row as it then is. */
   reached(run: { readonly runId: string }, status: RunStatus): Promise<Row>
 }
@@ -53,6 +55,13 @@ export async function house(): Promise<House> {
       onTestFinished(() => worker.stop())
       await worker.start()
       return worker
+    },
+    async loop(workflows, settings = {}) {
+      const { store, hints } = await stet.internals()
+      const loop = new WorkerLoop(store, hints, log, { workflows, holdMs: 0, drainMs: 200, ...settings })
+      onTestFinished(() => loop.stop())
+      await loop.start()
+      return loop
     },
     reached: ({ runId }, status) =>
       until(async () => {

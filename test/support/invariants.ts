@@ -143,7 +143,7 @@ const ledgerChecks: Record<string, string> = {
        AND EXISTS (SELECT FROM chaos.ledger l WHERE l.run_id = h.run_id)
        AND NOT EXISTS (SELECT FROM chaos.ledger l WHERE l.run_id = h.run_id AND l.op = h.op AND l.phase = 'end'
                           AND l.at <= h.at + interval '1 ms')
-       AND h.name <> 'sting'`,
+       AND h.name NOT IN ('sting', 'part')`,
 }
 
 export const checkNames: readonly string[] = [...Object.keys(checks), ...Object.keys(ledgerChecks)]
