@@ -17,7 +17,6 @@ import { definition, workflow } from './workflow.js'
 
 export { dagFromJSON } from './dag-json.js'
 
-// biome-ignore lint/suspicious/noConfusingVoidType: a function that returns nothing is what is meant
 type Returned = Record<string, Task<any>> | void
 
 /**

@@ -12,12 +12,12 @@ import type { Duration } from './types.js'
 const brand = Symbol.for('stet.errors')
 
 /** Gives a class a brand that every copy of the package shares, and lets `instanceof` look for it. */
-function branded(className: string, constructor: abstract new (...args: any[]) => Error): void {
-  const brands = new Set<string>((Object.getPrototypeOf(constructor.prototype) as any)[brand])
+function branded(className: string, made: abstract new (...args: any[]) => Error): void {
+  const brands = new Set<string>((Object.getPrototypeOf(made.prototype) as any)[brand])
   brands.add(className)
-  Object.defineProperty(constructor.prototype, brand, { value: brands })
-  Object.defineProperty(constructor.prototype, 'name', { value: className, configurable: true, writable: true })
-  Object.defineProperty(constructor, Symbol.hasInstance, {
+  Object.defineProperty(made.prototype, brand, { value: brands })
+  Object.defineProperty(made.prototype, 'name', { value: className, configurable: true, writable: true })
+  Object.defineProperty(made, Symbol.hasInstance, {
     value(this: { prototype: object }, value: unknown): boolean {
       const own = this.prototype as any
       // A subclass made by a user has no brand of its own: fall back to the ordinary prototype test.

@@ -26,6 +26,11 @@ export interface StepInProgress {
 
 const key = Symbol.for('stet')
 
-export const shared: Shared = ((globalThis as any)[key] ??= {})
-shared.current ??= null
-;(shared as { step: unknown }).step ??= new AsyncLocalStorage<StepInProgress>()
+const everywhere = globalThis as unknown as Record<symbol, Partial<Shared>>
+const found = everywhere[key] ?? {}
+
+export const shared: Shared = Object.assign(found, {
+  current: found.current ?? null,
+  step: found.step ?? new AsyncLocalStorage<StepInProgress>(),
+})
+everywhere[key] = shared

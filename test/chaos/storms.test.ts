@@ -34,7 +34,7 @@ class Chain {
     random: () => number,
     takeOver = (id: string) => this.#taker.takeOver([id]) as Promise<unknown>,
   ) {
-    const runIds = Array.from({ length: 25 }, () => newRunId())
+    const runIds = Array.from({ length: 40 }, () => newRunId())
     await this.#store.start(
       runIds.map((runId) => ({
         ...{
