@@ -173,6 +173,7 @@ export class Client {
   }
 
   async list(filter: RunFilter): Promise<{ runs: RunDescription[]; next?: string }> {
+    checkFilter(filter)
     const { store } = await this.#ready()
     const { rows, next } = await store.list(filter)
     return { runs: rows.map(describeRow), ...(next === null ? {} : { next }) }
@@ -223,7 +224,8 @@ async function startRequest(
     version: def?.version ?? null,
     queue,
     priority,
-    startAt: options.startAt?.getTime() ?? null,
+    // What is past is now; no database has all the days that a Date has.
+    startAt: options.startAt === undefined ? null : Math.max(0, options.startAt.getTime()),
     delayMs: options.delay === undefined ? 0 : durationMs(options.delay, `${what}: delay`),
     timeoutMs:
       options.timeout === undefined ? (def?.timeoutMs ?? null) : durationMs(options.timeout, `${what}: timeout`),
@@ -259,4 +261,21 @@ function checkAttributes(attributes: Attributes | undefined, what: string): Attr
     }
   }
   return attributes
+}
+
+function checkFilter(filter: RunFilter): void {
+  for (const key of ['workflow', 'queue', 'error', 'after'] as const) {
+    const text: unknown = filter[key]
+    if (text === undefined || (typeof text === 'string' && text.isWellFormed() && !text.includes('\u0000'))) continue
+    throw new InvalidInputError(`list: ${key}: expected text without NUL and halves of surrogate pairs.`)
+  }
+  for (const key of ['startedAfter', 'startedBefore'] as const) {
+    const date: unknown = filter[key]
+    if (date === undefined || (date instanceof Date && !Number.isNaN(date.getTime()))) continue
+    throw new InvalidInputError(`list: ${key}: expected a valid Date, got ${String(date)}.`)
+  }
+  if (filter.version !== undefined && !Number.isInteger(filter.version)) {
+    throw new InvalidInputError(`list: version: expected a whole number, got ${String(filter.version)}.`)
+  }
+  checkAttributes(filter.attributes, 'list')
 }

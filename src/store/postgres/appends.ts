@@ -183,7 +183,7 @@ async function explain(
   changes: readonly RowChange[],
 ): Promise<Map<string, Exclude<RowAnswer, 'changed'>>> {
   const { rows } = await lane.query({
-    text: `SELECT run_id, owner, claim, msgs, status, closed_at FROM stet_store.runs WHERE run_id = ANY($1::text[])`,
+    text: `SELECT run_id, owner, claim, msgs, status FROM unnest($1::text[]) AS u(id) JOIN stet_store.runs ON run_id = u.id`,
     values: [textArray(changes.map((c) => c.runId))],
   })
   const now = new Map(rows.map((row) => [row.run_id, row]))

@@ -1,6 +1,9 @@
 /**
  * Arrays as binary parameters. The text form of an array must be quoted and escaped here and parsed there, which costs
  * more than the insert itself for payloads; the binary form is lengths and bytes.
+ *
+ * Statements join an array (`unnest`) rather than ask for `= ANY` of it: a plan that goes through a table would compare
+ * every row with every element.
  */
 
 const header = 20

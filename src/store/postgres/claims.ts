@@ -85,7 +85,7 @@ export async function claimRuns(
 
 const readHistory = `
 SELECT run_id, seq, type, op, name, payload, facts, (extract(epoch FROM at) * 1000)::float8 AS at
-  FROM stet_store.history WHERE run_id = ANY($1::text[]) ORDER BY run_id, seq`
+  FROM unnest($1::text[]) AS u(id) JOIN stet_store.history ON run_id = u.id ORDER BY run_id, seq`
 
 function toEvent(row: any): RecordedEvent {
   return {
@@ -117,7 +117,7 @@ export async function loadRuns(db: Db, runIds: readonly string[]): Promise<Map<s
     readMessages(db, runIds),
     db.query({
       name: 'stet_checkpoints',
-      text: 'SELECT run_id, op, payload FROM stet_store.checkpoints WHERE run_id = ANY($1::text[])',
+      text: 'SELECT run_id, op, payload FROM unnest($1::text[]) AS u(id) JOIN stet_store.checkpoints ON run_id = u.id',
       values: [textArray(runIds)],
     }),
   ])

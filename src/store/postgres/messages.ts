@@ -137,8 +137,9 @@ function lockedError({ kind, run }: MessageRequest): StetError {
 
 const readInbox = `
 SELECT r.run_id, r.msgs, i.n, i.kind, i.name, i.payload
-  FROM stet_store.runs r LEFT JOIN stet_store.inbox i ON i.run_id = r.run_id
- WHERE r.run_id = ANY($1::text[]) ORDER BY r.run_id, i.n`
+  FROM unnest($1::text[]) AS u(id) JOIN stet_store.runs r ON r.run_id = u.id
+       LEFT JOIN stet_store.inbox i ON i.run_id = r.run_id
+ ORDER BY r.run_id, i.n`
 
 /** The messages that wait for each run, oldest first, with the count that they are part of. */
 export async function readMessages(

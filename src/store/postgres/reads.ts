@@ -98,9 +98,9 @@ export async function listRuns(db: Db, filter: RunFilter): Promise<{ rows: RunRo
 export async function readResults(db: Db, runIds: readonly string[]): Promise<RunResult[]> {
   const { rows } = await db.query({
     name: 'stet_results',
-    text: `SELECT r.run_id, r.status, h.payload FROM stet_store.runs r,
+    text: `SELECT r.run_id, r.status, h.payload FROM unnest($1::text[]) AS u(run_id) JOIN stet_store.runs r ON r.run_id = u.run_id,
                   LATERAL (SELECT h.payload FROM stet_store.history h WHERE h.run_id = r.run_id ORDER BY h.seq DESC LIMIT 1) h
-            WHERE r.run_id = ANY($1::text[]) AND r.closed_at IS NOT NULL`,
+            WHERE r.closed_at IS NOT NULL`,
     values: [textArray(runIds)],
   })
   return rows.map((row) => ({ runId: row.run_id, status: row.status, payload: row.payload }))

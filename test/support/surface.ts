@@ -1,0 +1,493 @@
+/**
+ * The binding surface as it was agreed on, for `surface.test-d.ts` to hold the real one against. Not to be changed to
+ * fit the code. Branded types, which only their own package can make, are taken from it.
+ */
+import type { StandardSchemaV1 as Schema } from '@standard-schema/spec'
+import type { AnyWorkflow, InputOf, OutputOf, Query, Signal, Task, Update, Workflow } from '../../src/index.js'
+
+/** Milliseconds, or a number with a unit. */
+export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd' | 'w'}`
+type Maybe<T> = T | undefined
+
+// ── definitions ──────────────────────────────────────────────────────────────────────────────────
+
+export interface RetryPolicy {
+  maxAttempts?: number // 4
+  initialInterval?: Duration // '1s'
+  backoffCoefficient?: number // 2
+  maxInterval?: Duration // 100 × initialInterval
+  jitter?: number // 0.1
+  nonRetryable?: (string | (new (...args: any[]) => Error))[]
+}
+export interface WorkflowOptions {
+  version?: number
+  queue?: string
+  timeout?: Duration
+  retry?: RetryPolicy
+  /** Higher runs first; 0 by default; first come, first served among equals. */
+  priority?: number
+  /** `key` is a path into the input ('customer.id'), so that starts by name and by SQL obey it. */
+  concurrency?: { limit: number; key?: string }
+  rateLimit?: { limit: number; period: Duration; key?: string }
+}
+export declare function workflow<I, O>(name: string, fn: (ctx: Ctx<I>, input: I) => Promise<O>): Workflow<I, O>
+export declare function workflow<S extends Schema, O>(
+  name: string,
+  options: WorkflowOptions & { input: S },
+  fn: (ctx: Ctx<Schema.InferInput<S>>, input: Schema.InferOutput<S>) => Promise<O>,
+): Workflow<Schema.InferInput<S>, O>
+export declare function workflow<I, O>(
+  name: string,
+  options: WorkflowOptions,
+  fn: (ctx: Ctx<I>, input: I) => Promise<O>,
+): Workflow<I, O>
+
+/** Typed names of messages, used by the workflow and by the caller; a plain string is accepted wherever one is. */
+export declare function signal<T = void>(name: string): Signal<T>
+export declare function signal<S extends Schema>(name: string, schema: S): Signal<Schema.InferOutput<S>>
+export declare function query<R, A = void>(name: string): Query<A, R>
+export declare function update<R, A = void>(name: string): Update<A, R>
+/** `messageId` makes sending idempotent: the same id is accepted once by a run. `timeout`: how long to wait for the answer (queries 10 s). */
+export interface MessageOptions {
+  messageId?: string
+  timeout?: Duration
+}
+type Arg<A> = WithInput<A, MessageOptions>
+
+// ── inside a workflow ────────────────────────────────────────────────────────────────────────────
+export interface StepOptions {
+  retry?: RetryPolicy | false
+  timeout?: Duration // of one attempt
+  totalTimeout?: Duration // of all attempts and the waits between them
+  heartbeatTimeout?: Duration
+  mode?: 'atLeastOnce' | 'atMostOnce'
+}
+export interface StepContext {
+  readonly attempt: number
+  readonly signal: AbortSignal
+  readonly idempotencyKey: string
+  readonly checkpoint: any
+  saveCheckpoint(value: unknown): Promise<void>
+  heartbeat(): void
+  readonly log: Log
+}
+export interface Log {
+  debug(message: string, fields?: object): void
+  info(message: string, fields?: object): void
+  warn(message: string, fields?: object): void
+  error(message: string, fields?: object): void
+}
+type StepFn<T> = (step: StepContext) => T | Promise<T>
+export interface Tx {
+  query(text: string, values?: any[]): Promise<{ rows: any[]; rowCount: number | null }>
+}
+
+export interface Ctx<I = any> {
+  step<T>(name: string, fn: StepFn<T>): Promise<T>
+  step<T>(name: string, options: StepOptions, fn: StepFn<T>): Promise<T>
+  transaction<T>(name: string, fn: (tx: Tx, step: StepContext) => Promise<T>): Promise<T>
+  transaction<T>(name: string, options: StepOptions, fn: (tx: Tx, step: StepContext) => Promise<T>): Promise<T>
+  sleep(duration: Duration): Promise<void>
+  sleepUntil(date: Date): Promise<void>
+  waitForSignal<T>(signal: Signal<T> | string, options?: { timeout?: Duration }): Promise<T>
+  waitForSignal<T, D>(signal: Signal<T> | string, options: { timeout: Duration; default: D }): Promise<T | D>
+  signals<T>(signal: Signal<T> | string): AsyncIterable<T>
+  onSignal<T>(signal: Signal<T>, handler: (message: T) => void | Promise<void>): void
+  onQuery<A, R>(query: Query<A, R>, handler: (argument: A) => R): void
+  onUpdate<A, R>(update: Update<A, R>, handler: (argument: A) => R | Promise<R>): void
+  onUpdate<A, R>(
+    update: Update<A, R>,
+    options: { validate?: (argument: A) => void },
+    handler: (argument: A) => R | Promise<R>,
+  ): void
+  allHandlersFinished(): boolean
+  condition(predicate: () => boolean): Promise<true>
+  condition(predicate: () => boolean, options: { timeout: Duration }): Promise<boolean>
+  child<CI, CO>(workflow: Workflow<CI, CO>, ...args: WithInput<CI, ChildOptions>): Promise<CO>
+  child<W extends AnyWorkflow>(workflow: string, input: InputOf<W>, options?: ChildOptions): Promise<OutputOf<W>>
+  startChild<CI, CO>(workflow: Workflow<CI, CO>, ...args: WithInput<CI, ChildOptions>): Promise<ChildHandle<CO>>
+  /** Another run, to signal or cancel. */
+  handle(id: string): {
+    readonly id: string
+    signal<T>(signal: Signal<T> | string, ...message: Arg<T>): Promise<void>
+    cancel(reason?: string): Promise<void>
+  }
+  map<A, B>(name: string, items: Iterable<A>, fn: (item: A, index: number) => Promise<B>): Promise<B[]>
+  map<A, B>(
+    name: string,
+    items: Iterable<A>,
+    options: { concurrency?: number },
+    fn: (item: A, index: number) => Promise<B>,
+  ): Promise<B[]>
+  map<A, B>(
+    name: string,
+    items: Iterable<A>,
+    options: { concurrency?: number; minSuccessful?: number; toleratedFailures?: number | `${number}%` },
+    fn: (item: A, index: number) => Promise<B>,
+  ): Promise<MapResult<A, B>>
+  continueAsNew(...args: WithInput<I, { version?: number }>): Promise<never>
+  compensate(name: string, fn: StepFn<unknown>): void
+  compensate(name: string, options: StepOptions, fn: StepFn<unknown>): void
+  shield<T>(fn: (ctx: Ctx<I>) => Promise<T>): Promise<T>
+  scope<T>(fn: (ctx: Ctx<I>) => Promise<T>): Scope<T>
+  scope<T>(options: { timeout?: Duration }, fn: (ctx: Ctx<I>) => Promise<T>): Scope<T>
+  patched(id: string): boolean
+  deprecatePatch(id: string): void
+  now(): number
+  random(): number
+  uuid(): string
+  readonly log: Log
+  readonly run: {
+    readonly id: string
+    readonly runId: string
+    readonly workflow: string
+    readonly version: number
+    readonly queue: string
+    readonly startedAt: Date
+    readonly scheduledFor?: Date
+    readonly parent?: { id: string; runId: string }
+    readonly historyLength: number
+    readonly continueAsNewSuggested: boolean
+  }
+  setAttributes(attributes: Attributes): void
+}
+/** The ctx of the workflow that is running, without passing it. Throws outside a workflow and inside a step. */
+export declare function context(): Ctx
+export interface Scope<T> extends Promise<T> {
+  cancel(reason?: string): void
+}
+export interface MapResult<A, B> {
+  values: B[]
+  failures: { index: number; item: A; error: Error }[]
+  notStarted: number
+  reason: 'all' | 'minSuccessful' | 'toleratedFailures'
+}
+export type Attributes = Record<string, string | number | boolean | Date | string[] | null>
+export interface ChildOptions {
+  id?: string
+  queue?: string
+  priority?: number
+  timeout?: Duration
+  attributes?: Attributes
+  parentClosePolicy?: 'cancel' | 'terminate' | 'abandon'
+}
+export interface ChildHandle<O> {
+  readonly id: string
+  readonly runId: string
+  result(): Promise<O>
+  signal<T>(signal: Signal<T> | string, ...message: Arg<T>): Promise<void>
+  cancel(reason?: string): Promise<void>
+}
+
+// ── explicit DAG ─────────────────────────────────────────────────────────────────────────────────
+type Outputs<D extends readonly Task<any>[]> = { [K in keyof D]: D[K] extends Task<infer O> ? O : never }
+type TaskFn<I, D extends readonly Task<any>[], O> = (
+  input: I,
+  dependencies: Outputs<D>,
+  step: StepContext,
+) => O | Promise<O>
+export interface TaskOptions<D extends readonly Task<any>[]> extends StepOptions {
+  dependsOn?: D
+  when?: 'completed' | 'closed'
+}
+export interface Dag<I> {
+  task<O>(name: string, fn: TaskFn<I, [], O>): Task<O>
+  task<O, const D extends readonly Task<any>[] = []>(
+    name: string,
+    options: TaskOptions<D> & { critical: false },
+    fn: TaskFn<I, D, O>,
+  ): Task<Maybe<O>>
+  task<O, const D extends readonly Task<any>[] = []>(
+    name: string,
+    options: TaskOptions<D> & { critical?: boolean },
+    fn: TaskFn<I, D, O>,
+  ): Task<O>
+}
+type DagResult<R> =
+  R extends Record<string, Task<any>>
+    ? { [K in keyof R]: R[K] extends Task<infer O> ? O : never }
+    : Record<string, unknown>
+export declare function dag<I, R extends Record<string, Task<any>> | void>(
+  name: string,
+  define: (d: Dag<I>) => R,
+): Workflow<I, DagResult<R>>
+export declare function dag<I, R extends Record<string, Task<any>> | void>(
+  name: string,
+  options: WorkflowOptions,
+  define: (d: Dag<I>) => R,
+): Workflow<I, DagResult<R>>
+export interface DagSpec {
+  name: string
+  version?: number
+  tasks: {
+    name: string
+    use: string
+    dependsOn?: string[]
+    with?: unknown
+    retry?: RetryPolicy | false
+    timeout?: Duration
+    critical?: boolean
+    when?: 'completed' | 'closed'
+  }[]
+}
+export declare function dagFromJSON(
+  spec: DagSpec,
+  tasks: Record<string, (input: any, dependencies: Record<string, any>, step: StepContext & { with: any }) => unknown>,
+): Workflow<any, Record<string, unknown>>
+
+// ── client ───────────────────────────────────────────────────────────────────────────────────────
+type WithInput<I, O> = [I] extends [void]
+  ? [input?: undefined, options?: O]
+  : undefined extends I
+    ? [input?: I, options?: O]
+    : [input: I, options?: O]
+export interface StartOptions {
+  id?: string
+  queue?: string
+  priority?: number
+  startAt?: Date
+  delay?: Duration
+  timeout?: Duration
+  attributes?: Attributes
+  ifOpen?: 'existing' | 'fail' | 'terminate'
+  ifClosed?: 'existing' | 'new' | 'newIfFailed' | 'fail'
+  /** Start inside the caller's own transaction. */
+  tx?: Tx
+}
+export interface StetOptions {
+  url?: Maybe<string>
+  schema?: string
+  embedded?: boolean
+  codec?: PayloadCodec
+  log?: Log
+}
+export interface PayloadCodec {
+  encode(bytes: Uint8Array): Promise<Uint8Array> | Uint8Array
+  decode(bytes: Uint8Array): Promise<Uint8Array> | Uint8Array
+}
+export declare class Stet implements AsyncDisposable {
+  constructor(options?: StetOptions)
+  start<I, O>(workflow: Workflow<I, O>, ...args: WithInput<I, StartOptions>): Promise<Handle<O>>
+  start<W extends AnyWorkflow>(
+    workflow: string,
+    input: InputOf<W>,
+    options?: StartOptions,
+  ): Promise<Handle<OutputOf<W>>>
+  /** start, then result() */
+  execute<I, O>(workflow: Workflow<I, O>, ...args: WithInput<I, StartOptions>): Promise<O>
+  signalWithStart<I, O, T>(
+    workflow: Workflow<I, O>,
+    input: I,
+    signal: Signal<T>,
+    message: T,
+    options: StartOptions & { id: string },
+  ): Promise<Handle<O>>
+  updateWithStart<I, O, A, R>(
+    workflow: Workflow<I, O>,
+    input: I,
+    update: Update<A, R>,
+    argument: A,
+    options: StartOptions & { id: string },
+  ): Promise<{ run: Handle<O>; result: R }>
+  run<W extends AnyWorkflow = Workflow<any, unknown>>(idOrRunId: string): Handle<OutputOf<W>>
+  list(filter?: RunFilter): Promise<{ runs: RunDescription[]; next?: string }>
+  worker(options: WorkerOptions): Worker
+  readonly schedules: Schedules
+  migrate(): Promise<void>
+  close(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+export interface WorkerOptions {
+  /** An array, or a module namespace (`import * as workflows`), of which the workflows are taken. */
+  workflows: readonly AnyWorkflow[] | Record<string, unknown>
+  queues?: string[]
+  /** Runs held in memory (200) and step bodies at once in the process (100); a number sets both. */
+  concurrency?: number | { runs?: number; steps?: number }
+}
+export interface Worker extends AsyncDisposable {
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+export type RunStatus =
+  | 'pending'
+  | 'running'
+  | 'waiting'
+  | 'paused'
+  | 'blocked'
+  | 'completed'
+  | 'failed'
+  | 'cancelled'
+  | 'terminated'
+  | 'continued'
+export type StepStatus = 'pending' | 'running' | 'completed' | 'failed' | 'skipped'
+export interface RunFilter {
+  status?: RunStatus | RunStatus[]
+  workflow?: string
+  version?: number
+  queue?: string
+  attributes?: Attributes
+  error?: string
+  startedAfter?: Date
+  startedBefore?: Date
+  limit?: number
+  after?: string
+}
+export interface RunDescription {
+  id: string
+  runId: string
+  workflow: string
+  version: number
+  queue: string
+  status: RunStatus
+  createdAt: Date
+  startedAt?: Date
+  closedAt?: Date
+  attributes: Attributes
+  parent?: { id: string; runId: string }
+  error?: { name: string; message: string }
+  historyLength: number
+}
+export interface HistoryEvent {
+  seq: number
+  type: string
+  op?: number
+  name?: string
+  at: string | Date
+  data?: any
+}
+export interface RunGraph {
+  nodes: {
+    key: string
+    name: string
+    kind: string
+    status: StepStatus
+    attempts: number
+    startedAt?: string | Date
+    endedAt?: string | Date
+  }[]
+  edges: { from: string; to: string }[]
+}
+export interface Handle<O> {
+  readonly id: string
+  readonly runId: string
+  result(options?: { timeout?: Duration }): Promise<O>
+  describe(): Promise<RunDescription>
+  history(): Promise<HistoryEvent[]>
+  graph(): Promise<RunGraph>
+  why(): Promise<{ code: string; message: string; evidence: Record<string, unknown> }>
+  signal<T>(signal: Signal<T> | string, ...message: Arg<T>): Promise<void>
+  query<A, R>(query: Query<A, R> | string, ...argument: Arg<A>): Promise<R>
+  update<A, R>(update: Update<A, R> | string, ...argument: Arg<A>): Promise<R>
+  cancel(reason?: string): Promise<void>
+  terminate(reason?: string): Promise<void>
+  pause(reason?: string): Promise<void>
+  resume(): Promise<void>
+  retry(): Promise<Handle<O>>
+  /** A new run (new id unless given) that keeps the recorded prefix; `at` (step key, seq, or the last failure) is the first thing that runs anew. `retry` is the same from the last failure, under the same id. */
+  fork(options: {
+    at: string | number | 'last-failure'
+    input?: unknown
+    set?: Record<string, unknown>
+    version?: number
+    id?: string
+  }): Promise<Handle<O>>
+}
+export interface Schedules {
+  create<I, O>(
+    id: string,
+    options: {
+      workflow: Workflow<I, O> | string
+      input?: I
+      cron?: string
+      every?: Duration
+      at?: Date
+      timeZone?: string
+      overlap?: 'skip' | 'bufferOne' | 'bufferAll' | 'cancelOther' | 'terminateOther' | 'allow'
+      catchUp?: Duration
+      jitter?: Duration
+      paused?: boolean
+    },
+  ): Promise<void>
+  update(id: string, options: object): Promise<void>
+  pause(id: string, note?: string): Promise<void>
+  resume(id: string): Promise<void>
+  trigger(id: string): Promise<Handle<unknown>>
+  backfill(id: string, range: { from: Date; to: Date }): Promise<{ started: number }>
+  next(id: string, count?: number): Promise<Date[]>
+  list(): Promise<{ id: string; workflow: string; paused: boolean; next?: Date }[]>
+  delete(id: string): Promise<void>
+}
+export declare function defineConfig(config: {
+  url?: string
+  workflows?: string | string[]
+  queues?: string[]
+  concurrency?: number | { runs?: number; steps?: number }
+  hints?: string
+  [key: string]: unknown
+}): unknown
+
+// ── errors ───────────────────────────────────────────────────────────────────────────────────────
+export declare class StetError extends Error {
+  readonly code: string
+}
+/** Thrown by user code in a step: no further attempt. */
+export declare class NonRetryableError extends Error {
+  constructor(message: string, options?: { cause?: unknown })
+}
+/** Thrown by user code in a step: the next attempt not before. */
+export declare class RetryAfterError extends Error {
+  constructor(message: string, options: { after: Duration | Date; cause?: unknown })
+}
+export declare class StepFailure extends StetError {
+  readonly step: string
+  readonly attempts: number
+}
+export declare class TimeoutFailure extends StetError {
+  readonly operation: string
+}
+export declare class ChildFailure extends StetError {
+  readonly id: string
+  readonly runId: string
+}
+export declare class CancelledFailure extends StetError {}
+export declare class RunFailedError extends StetError {
+  readonly runId: string
+}
+export declare class RunNotFoundError extends StetError {}
+export declare class RunClosedError extends StetError {}
+export declare class IdConflictError extends StetError {}
+export declare class NondeterminismError extends StetError {
+  readonly seq: number
+  readonly expected: string
+  readonly actual: string
+}
+export declare class SerializationError extends StetError {
+  readonly path: string
+}
+export declare class NoDatabaseError extends StetError {}
+
+// ── stet/testing ─────────────────────────────────────────────────────────────────────────────────
+export declare namespace testing {
+  function testEnv(options: {
+    workflows: readonly AnyWorkflow[] | Record<string, unknown>
+    steps?: Record<string, (...args: any[]) => unknown>
+    url?: string
+  }): Promise<TestEnv>
+  interface TestEnv extends AsyncDisposable {
+    readonly stet: Stet
+    readonly clock: { now(): number; advance(by: Duration): Promise<void>; runToIdle(): Promise<void> }
+  }
+  function replayHistory(
+    history: string | object,
+    workflow: AnyWorkflow,
+  ): Promise<{
+    status: RunStatus
+    output?: unknown
+    mismatch?: { seq: number; expected: string; actual: string; where?: string }
+  }>
+  function crashEverywhere<I>(
+    workflow: Workflow<I, any>,
+    input: I,
+    options?: object,
+  ): Promise<{ crashPoints: number; outcomes: number }>
+}
