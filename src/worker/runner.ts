@@ -11,17 +11,20 @@
 import { decode, encode, encodeError } from '../core/codec.js'
 import { createLog } from '../core/ctx.js'
 import { originals } from '../core/determinism.js'
-import { CancelledFailure, StetError, TimeoutFailure } from '../core/errors.js'
+import { CancelledFailure, StetError } from '../core/errors.js'
 import type { EventDraft, EventFacts, EventType, RecordedEvent } from '../core/events.js'
 import { type Blockage, Execution, type LogLevel, type Outcome } from '../core/execution.js'
 import type { Operation } from '../core/operation.js'
 import { decideRetry } from '../core/retry.js'
-import { findUnrecordedAwait } from '../core/unrecorded.js'
 import type { Definition } from '../core/workflow.js'
 import type { ClaimedRun, InboxMessage, LoadedRun, RowChange, Store } from '../store/port.js'
-import { Attempt, type AttemptResult, longTimeout, type StepSlots } from './attempts.js'
+import { Attempt, type AttemptResult, type StepSlots } from './attempts.js'
+import { blockSuspect, type Problem, problemOf } from './blocking.js'
 import type { DbClock } from './clock.js'
+import { type Closing, closingOf, describeError, terminated, timedOut } from './closing.js'
+import { Dues } from './dues.js'
 import { type Flusher, RunLog } from './flusher.js'
+import { Mailbox } from './mailbox.js'
 import type { RowChanger } from './rows.js'
 
 /** What a runner needs of its worker. */
@@ -72,20 +75,11 @@ export class Runner {
   #bodies = 0
   /** Operations with a settling event on its way (R2). */
   readonly #settling = new Set<number>()
-  /** Operations that wait for a signal, by name, in the order of asking. */
-  readonly #waitingFor = new Map<string, Operation[]>()
-  /** Operations that something is due for: timers, timeouts of waits, next attempts. */
-  readonly #dues = new Map<Operation, number>()
-  #dueTimer: NodeJS.Timeout | null = null
-  #dueTimerAt = Number.POSITIVE_INFINITY
-  #checkingTime = false
-  readonly #signals: InboxMessage[] = []
+  readonly #mailbox = new Mailbox()
+  readonly #dues: Dues
   #checkpoints: Map<number, string | null> | null = null
-  /** Messages that were looked at. */
-  #seen = 0
   #missedMessages = false
   #cancelOnItsWay = false
-  #terminate: { reason: string | null } | null = null
   #timedOut = false
   #draining = false
   #suspected = false
@@ -98,6 +92,7 @@ export class Runner {
     this.runId = claimed.runId
     this.definition = definition
     this.#events = host.verify === undefined ? null : []
+    this.#dues = new Dues(host.clock, claimed.deadline, (now) => this.#onTime(now))
     this.#execution = new Execution(
       definition,
       {
@@ -121,7 +116,7 @@ export class Runner {
   }
 
   get seen(): number {
-    return this.#seen
+    return this.#mailbox.seen
   }
 
   /** Nothing is appended before the history is loaded. */
@@ -142,8 +137,7 @@ export class Runner {
       lost: () => this.abandon(),
     })
     if (loaded.checkpoints.size > 0) this.#checkpoints = new Map(loaded.checkpoints)
-    this.#sortMessages(loaded.inbox)
-    this.#seen = Math.max(claimed.msgs, this.#seen)
+    this.#mailbox.add(loaded.inbox, claimed.msgs)
     if (this.#events !== null) for (const event of loaded.events) this.#events.push(event)
     // A run that never ran before has nothing to replay: its first turn is live.
     this.#execution.live = loaded.events.length === 1
@@ -158,7 +152,7 @@ export class Runner {
       this.#takeMessages()
       // A cancel that is already there comes first: what it cancels is never begun.
       if (!this.#cancelOnItsWay) this.#performAll()
-      if (this.claimed.deadline !== null) this.#armDue(this.claimed.deadline)
+      this.#dues.arm(this.claimed.deadline)
     }
     if (this.#missedMessages) this.#host.fetchInbox(this)
     this.#settleState()
@@ -242,16 +236,14 @@ export class Runner {
         return
       case 'timer':
         this.#mark('TimerStarted', operation, { dueAt: request.dueAt })
-        this.#due(operation, request.dueAt)
+        this.#dues.set(operation, request.dueAt)
         return
       case 'signal': {
         if (request.dueAt !== null) {
           this.#mark('TimerStarted', operation, { dueAt: request.dueAt, kind: 'signal' })
-          this.#due(operation, request.dueAt)
+          this.#dues.set(operation, request.dueAt)
         }
-        const waiting = this.#waitingFor.get(operation.name)
-        if (waiting === undefined) this.#waitingFor.set(operation.name, [operation])
-        else if (!waiting.includes(operation)) waiting.push(operation)
+        this.#mailbox.await(operation)
         this.#matchSignals(operation.name)
         return
       }
@@ -265,7 +257,7 @@ export class Runner {
     if (operation.request.kind !== 'step' || this.#attempts.has(operation.index) || this.#dues.has(operation)) return
     const { step } = operation.request
     if (operation.nextAttemptAt !== null && operation.nextAttemptAt > this.#host.clock.now()) {
-      this.#due(operation, operation.nextAttemptAt)
+      this.#dues.set(operation, operation.nextAttemptAt)
       return
     }
     if (!step.atMostOnce) {
@@ -397,58 +389,18 @@ export class Runner {
     if (this.#attempts.delete(operation.index)) this.#bodyOver()
     this.#dues.delete(operation)
     this.#settling.delete(operation.index)
-    const waiting = this.#waitingFor.get(operation.name)
-    if (waiting?.includes(operation)) {
-      this.#waitingFor.set(
-        operation.name,
-        waiting.filter((other) => other !== operation),
-      )
-    }
+    this.#mailbox.forget(operation)
     if (operation.kind === 'timer') this.#mark('TimerCancelled', operation, {})
   }
 
   // ── what is due ────────────────────────────────────────────────────────────────────────────────
 
-  #due(operation: Operation, at: number): void {
-    this.#dues.set(operation, at)
-    this.#armDue(at)
-  }
-
-  /** The local timer only says when to ask: the database's clock decides. */
-  #armDue(at: number): void {
-    if (at >= this.#dueTimerAt) return
-    if (this.#dueTimer !== null) originals.clearTimeout(this.#dueTimer)
-    this.#dueTimerAt = at
-    this.#dueTimer = longTimeout(Math.max(0, at - this.#host.clock.now()), () => {
-      this.#dueTimer = null
-      this.#dueTimerAt = Number.POSITIVE_INFINITY
-      void this.#checkDues()
-    })
-  }
-
-  async #checkDues(): Promise<void> {
-    if (this.#checkingTime || this.#state !== 'active') return
-    this.#checkingTime = true
-    let now: number
-    try {
-      now = await this.#host.clock.ask()
-    } catch {
-      this.#checkingTime = false
-      if (this.#state === 'active') this.#armDue(this.#host.clock.now() + 1_000)
-      return
-    }
-    this.#checkingTime = false
+  /** The database's time is `now`, and something may be due by it. */
+  #onTime(now: number): void {
     if (this.#state !== 'active') return
-    this.#fireDues(now)
-    this.#settleState()
-  }
-
-  #fireDues(now: number): void {
-    if (this.claimed.deadline !== null && this.claimed.deadline <= now) this.#timedOut = true
-    const due = [...this.#dues].filter(([, at]) => at <= now).sort(([a, x], [b, y]) => x - y || a.index - b.index)
-    for (const [operation] of due) {
-      this.#dues.delete(operation)
-      if (operation.settled || this.#settling.has(operation.index) || this.#cancelOnItsWay) continue
+    if (this.#dues.timeIsUp(now)) this.#timedOut = true
+    for (const operation of this.#dues.take(now)) {
+      if (!this.#wants(operation) || this.#cancelOnItsWay) continue
       if (operation.kind === 'step') {
         operation.nextAttemptAt = null
         this.#performStep(operation)
@@ -456,14 +408,13 @@ export class Runner {
         this.#settle(operation, 'TimerFired', null, operation.kind === 'signal' ? { kind: 'signal' } : {})
       }
     }
-    const next = this.#nextDue()
-    if (next !== null) this.#armDue(next)
+    this.#dues.arm(this.#dues.next())
+    this.#settleState()
   }
 
-  #nextDue(): number | null {
-    let next = this.claimed.deadline ?? Number.POSITIVE_INFINITY
-    for (const at of this.#dues.values()) if (at < next) next = at
-    return next === Number.POSITIVE_INFINITY ? null : next
+  /** Nothing has settled it, and nothing that will is on its way (R2). */
+  #wants(operation: Operation): boolean {
+    return !operation.settled && !this.#settling.has(operation.index)
   }
 
   // ── messages ───────────────────────────────────────────────────────────────────────────────────
@@ -476,53 +427,29 @@ export class Runner {
       this.#missedMessages = true
       return
     }
-    this.#sortMessages(messages.filter(({ n }) => n > this.#seen))
-    this.#seen = Math.max(msgs, this.#seen)
+    this.#mailbox.add(messages, msgs)
     if (this.#state === 'active' && this.#execution.blockage === null && this.#execution.outcome === null)
       this.#takeMessages()
     this.#settleState()
   }
 
-  #sortMessages(messages: readonly InboxMessage[]): void {
-    for (const message of messages) {
-      this.#seen = Math.max(this.#seen, message.n)
-      if (message.kind === 'terminate') this.#terminate ??= { reason: decode(message.payload) as string | null }
-      else this.#signals.push(message)
-    }
-  }
-
   #takeMessages(): void {
-    const cancel = this.#signals.find(({ kind }) => kind === 'cancel')
-    if (cancel !== undefined) {
-      for (let i = this.#signals.length - 1; i >= 0; i--)
-        if (this.#signals[i]!.kind === 'cancel') this.#signals.splice(i, 1)
-      if (this.#execution.cancelRequested === null && !this.#cancelOnItsWay) {
-        this.#cancelOnItsWay = true
-        const reason = decode(cancel.payload) as string | null | undefined
-        this.#append(
-          { type: 'CancelRequested', op: null, name: null, payload: null, facts: reason ? { reason } : null },
-          cancel.n,
-        )
-      }
+    const cancel = this.#mailbox.takeCancel()
+    if (cancel !== null && this.#execution.cancelRequested === null && !this.#cancelOnItsWay) {
+      this.#cancelOnItsWay = true
+      const facts = cancel.reason === undefined ? null : { reason: cancel.reason }
+      this.#append({ type: 'CancelRequested', op: null, name: null, payload: null, facts }, cancel.n)
     }
-    for (const name of new Set(this.#signals.map((message) => message.name!))) this.#matchSignals(name)
+    for (const name of this.#mailbox.signalNames()) this.#matchSignals(name)
   }
 
   /** Gives the oldest signals of a name to the operations that wait for it, oldest first. */
   #matchSignals(name: string): void {
     if (this.#cancelOnItsWay || this.#execution.outcome !== null) return
-    const waiting = this.#waitingFor.get(name)
-    while (waiting !== undefined && waiting.length > 0) {
-      const operation = waiting[0]!
-      if (operation.settled || this.#settling.has(operation.index)) {
-        waiting.shift()
-        continue
-      }
-      const i = this.#signals.findIndex((message) => message.kind === 'signal' && message.name === name)
-      if (i === -1) return
-      const [message] = this.#signals.splice(i, 1)
-      waiting.shift()
-      this.#settle(operation, 'SignalReceived', message!.payload, {}, message!.n)
+    for (;;) {
+      const pair = this.#mailbox.match(name, (operation) => this.#wants(operation))
+      if (pair === null) return
+      this.#settle(pair.operation, 'SignalReceived', pair.message.payload, {}, pair.message.n)
     }
   }
 
@@ -558,23 +485,23 @@ export class Runner {
   #settleState(): void {
     if (this.#state !== 'active' || this.#delivering) return
     const { outcome, blockage } = this.#execution
-    const ending = outcome !== null || blockage !== null || this.#terminate !== null || this.#timedOut
+    const ending = outcome !== null || blockage !== null || this.#mailbox.terminate !== null || this.#timedOut
     if (ending) {
       this.#stopBodies('the run has ended')
       this.#log.queued = []
       // A mark that came later would take the place of the closing event.
       this.#log.marks = null
       if (this.#log.inFlight !== null) return
-      if (this.#terminate !== null) this.#terminateNow(this.#terminate.reason)
+      if (this.#mailbox.terminate !== null) this.#leaveClosed(terminated(this.#mailbox.terminate.reason))
       else if (blockage !== null) void this.#blockNow(blockage)
       else if (outcome !== null) this.#close(outcome)
-      else this.#timeOutNow()
+      else this.#leaveClosed(timedOut(this.definition.name))
       return
     }
-    if (this.#bodies > 0 || !this.#log.quiet || this.#checkingTime || this.#cancelOnItsWay) return
-    const due = this.#nextDue()
+    if (this.#bodies > 0 || !this.#log.quiet || this.#dues.asking || this.#cancelOnItsWay) return
+    const due = this.#dues.next()
     if (!this.#draining && due !== null && due - this.#host.clock.now() <= this.#host.holdMs) {
-      this.#armDue(due)
+      this.#dues.arm(due)
       return
     }
     if (this.#host.flusher.flushMarks(this.#log)) return
@@ -589,82 +516,43 @@ export class Runner {
       name: operation.name,
       ...operation.facts,
       askedAt: operation.askedAt,
-      ...(this.#dues.has(operation) ? { dueAt: this.#dues.get(operation) } : {}),
+      ...(this.#dues.has(operation) ? { dueAt: this.#dues.at(operation) } : {}),
       ...(operation.failedAttempts > 0 ? { attempts: operation.failedAttempts } : {}),
     }))
-    this.#leave({ status: 'waiting', seen: this.#seen, due, waits: JSON.stringify(waits) }, due)
+    this.#leave({ status: 'waiting', seen: this.#mailbox.seen, due, waits: JSON.stringify(waits) }, due)
   }
 
   #close(outcome: Outcome): void {
-    if (this.#execution.unhandled.length > 0) {
-      const messages = this.#execution.unhandled.map((reason) => String((reason as Error)?.message ?? reason))
+    const { unhandled, cancelRequested } = this.#execution
+    if (unhandled.length > 0) {
       this.#host.log('warn', 'promises of the workflow were rejected and nobody handled it', {
         run: this.runId,
-        messages,
+        messages: unhandled.map((reason) => describeError(reason).message),
       })
     }
-    if (outcome.type === 'completed') {
-      let payload: string | null
-      try {
-        payload = encode(outcome.value, `the result of workflow "${this.definition.name}"`)
-      } catch (error) {
-        this.#closeWithError('failed', 'RunFailed', error, { kind: 'result' })
-        return
-      }
-      this.#leaveClosed('completed', 'RunCompleted', payload, null, null)
-    } else if (outcome.type === 'cancelled') {
-      const reason = this.#execution.cancelRequested?.reason
-      this.#closeWithError('cancelled', 'RunCancelled', outcome.error, reason === undefined ? {} : { reason })
-    } else this.#closeWithError('failed', 'RunFailed', outcome.error, {})
+    this.#leaveClosed(closingOf(outcome, this.definition.name, cancelRequested?.reason))
   }
 
-  #timeOutNow(): void {
-    const error = new TimeoutFailure(`the run took longer than its timeout`, { operation: this.definition.name })
-    this.#closeWithError('failed', 'RunFailed', error, { kind: 'timeout' })
-  }
-
-  #terminateNow(reason: string | null): void {
-    this.#leaveClosed('terminated', 'RunTerminated', null, reason === null ? null : { reason }, null)
-  }
-
-  #closeWithError(status: 'failed' | 'cancelled', type: EventType, error: unknown, facts: EventFacts): void {
-    const { name, message } = describeError(error)
-    this.#leaveClosed(status, type, encodeError(error), facts, { name, message })
-  }
-
-  #leaveClosed(
-    status: 'completed' | 'failed' | 'cancelled' | 'terminated',
-    type: EventType,
-    payload: string | null,
-    facts: EventFacts | null,
-    error: { name: string; message: string } | null,
-  ): void {
-    const hasFacts = facts !== null && Object.keys(facts).length > 0
-    this.#leave(
-      {
-        status,
-        error,
-        terminal: { seq: this.#log.nextSeq, type, payload, facts: hasFacts ? JSON.stringify(facts) : null },
-      },
-      null,
-    )
+  #leaveClosed({ status, type, payload, facts, error }: Closing): void {
+    const terminal = { seq: this.#log.nextSeq, type, payload, facts: facts === null ? null : JSON.stringify(facts) }
+    this.#leave({ status, error, terminal }, null)
   }
 
   async #blockNow(blockage: Blockage): Promise<void> {
     this.#state = 'leaving'
-    const { where, ...problem } = blockage
-    const place = blockage.code === 'unrecorded_await' ? ((await this.#findUnrecordedAwait()) ?? where) : where
+    const problem = await problemOf(this.#host.store, this.#execution, blockage)
     if (this.gone) return
-    const message = withPlace(problem.message, place)
+    this.#logBlocked(problem)
+    this.#leave({ status: 'blocked', problem: JSON.stringify(problem) }, null)
+  }
+
+  #logBlocked({ message }: Problem): void {
     this.#host.log('error', `run is blocked: ${message}`, { run: this.runId, workflow: this.definition.name })
-    this.#leave({ status: 'blocked', problem: JSON.stringify({ ...problem, message, where: place }) }, null)
   }
 
   #leave(change: Partial<RowChange> & { status: RowChange['status'] }, due: number | null): void {
     this.#state = 'leaving'
-    if (this.#dueTimer !== null) originals.clearTimeout(this.#dueTimer)
-    this.#dueTimer = null
-    this.#dueTimerAt = Number.POSITIVE_INFINITY
+    this.#dues.disarm()
     this.#host.rows.change(
       {
         runId: this.runId,
@@ -696,7 +584,7 @@ export class Runner {
     this.#state = 'gone'
     this.#openLog?.close()
     this.#stopBodies('the run is no longer held by this worker')
-    if (this.#dueTimer !== null) originals.clearTimeout(this.#dueTimer)
+    this.#dues.stop()
     if (verify && this.#events !== null) this.#host.verify?.(this, this.#events)
     this.#execution.drop()
     this.#host.released(this, due)
@@ -737,33 +625,13 @@ export class Runner {
     if (this.#parked) void this.#lookInto()
   }
 
-  /** For the message alone: without a database the run is blocked all the same. */
-  async #findUnrecordedAwait(): Promise<string | undefined> {
-    try {
-      const history = (await this.#host.store.load([this.runId])).get(this.runId)?.events ?? []
-      return await findUnrecordedAwait(this.definition, { ...this.#execution.identity }, history)
-    } catch {
-      return undefined
-    }
-  }
-
   async #lookInto(): Promise<void> {
     const { store, log } = this.#host
-    const { runId, definition } = this
     try {
-      const history = (await store.load([runId])).get(runId)?.events ?? []
-      // Further events: somebody has taken it up again, and will see for himself.
-      if (history.length !== this.#execution.lastSeq) return
-      const { blockage, identity } = this.#execution
-      const where = (await findUnrecordedAwait(definition, { ...identity }, history, 'suspected')) ?? blockage?.where
-      if (where === undefined && blockage === null) return
-      const what =
-        blockage?.message ?? 'the workflow awaits something that is not recorded. Wrap it in ctx.step(name, fn).'
-      const problem = { code: 'unrecorded_await', message: withPlace(what, where), where }
-      if (await store.blockParked(runId, this.claimed.claim, JSON.stringify(problem)))
-        log('error', `run is blocked: ${problem.message}`, { run: runId, workflow: definition.name })
+      const problem = await blockSuspect(store, this.#execution, this.claimed.claim)
+      if (problem !== null) this.#logBlocked(problem)
     } catch (error) {
-      log('debug', 'a suspicious run could not be looked into', { run: runId, message: (error as Error).message })
+      log('debug', 'a suspicious run could not be looked into', { run: this.runId, ...describeError(error) })
     }
   }
 }
@@ -771,24 +639,6 @@ export class Runner {
 /** The attempt that is about to begin, unless it is the first. */
 function attemptFacts({ failedAttempts }: Operation): EventFacts {
   return failedAttempts === 0 ? {} : { attempt: failedAttempts + 1 }
-}
-
-function withPlace(message: string, place: string | undefined): string {
-  return place === undefined || message.includes(place) ? message : `${message} Awaited at ${place}.`
-}
-
-function describeError(error: unknown): { name: string; message: string } {
-  const clean = (value: unknown, max: number) =>
-    String(value ?? '')
-      .replaceAll('\u0000', '')
-      .toWellFormed()
-      .slice(0, max)
-  try {
-    const { name, message } = error as Error
-    return { name: clean(name ?? 'Error', 200), message: clean(message ?? error, 2_000) }
-  } catch {
-    return { name: 'Error', message: 'an error that cannot be read' }
-  }
 }
 
 function isAtMostOnce({ request }: Operation): boolean {

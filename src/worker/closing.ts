@@ -1,0 +1,62 @@
+/** How a run ends: its closing event, and what its row says of it. */
+import { encode, encodeError } from '../core/codec.js'
+import { TimeoutFailure } from '../core/errors.js'
+import type { EventFacts, EventType } from '../core/events.js'
+import type { Outcome } from '../core/execution.js'
+
+export interface Closing {
+  readonly status: 'completed' | 'failed' | 'cancelled' | 'terminated'
+  readonly type: EventType
+  readonly payload: string | null
+  readonly facts: EventFacts | null
+  readonly error: { readonly name: string; readonly message: string } | null
+}
+
+/** The end that the workflow's function came to. A result that cannot be stored fails the run. */
+export function closingOf(outcome: Outcome, workflow: string, cancelReason: string | undefined): Closing {
+  if (outcome.type !== 'completed') {
+    if (outcome.type === 'failed') return withError('failed', 'RunFailed', outcome.error, null)
+    const facts = cancelReason === undefined ? null : { reason: cancelReason }
+    return withError('cancelled', 'RunCancelled', outcome.error, facts)
+  }
+  try {
+    const payload = encode(outcome.value, `the result of workflow "${workflow}"`)
+    return { status: 'completed', type: 'RunCompleted', payload, facts: null, error: null }
+  } catch (error) {
+    return withError('failed', 'RunFailed', error, { kind: 'result' })
+  }
+}
+
+export function timedOut(workflow: string): Closing {
+  const error = new TimeoutFailure('the run took longer than its timeout', { operation: workflow })
+  return withError('failed', 'RunFailed', error, { kind: 'timeout' })
+}
+
+export function terminated(reason: string | null): Closing {
+  const facts = reason === null ? null : { reason }
+  return { status: 'terminated', type: 'RunTerminated', payload: null, facts, error: null }
+}
+
+function withError(
+  status: 'failed' | 'cancelled',
+  type: EventType,
+  thrown: unknown,
+  facts: EventFacts | null,
+): Closing {
+  return { status, type, payload: encodeError(thrown), facts, error: describeError(thrown) }
+}
+
+/** Name and message of anything thrown, as a text column takes them. Never throws. */
+export function describeError(error: unknown): { name: string; message: string } {
+  const clean = (value: unknown, max: number) =>
+    String(value ?? '')
+      .replaceAll('\u0000', '')
+      .toWellFormed()
+      .slice(0, max)
+  try {
+    const { name, message } = error as Error
+    return { name: clean(name ?? 'Error', 200), message: clean(message ?? error, 2_000) }
+  } catch {
+    return { name: 'Error', message: 'an error that cannot be read' }
+  }
+}
