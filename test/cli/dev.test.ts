@@ -21,7 +21,7 @@ test('runs workflows, takes in edits of any source file, survives broken ones, e
   await dev.until(/worker started/)
   await dev.until(/npx stet start hello --input/)
   expect(await result()).toBe('Hello you!')
-  await dev.until(/the workflow returned \\"Hello you!\\"/)
+  await dev.until(/the run completed with \\"Hello you!\\"/)
 
   let from = length()
   write(cwd, 'workflows/hello.ts', hello('Goodbye'))

@@ -46,7 +46,7 @@ test('a good history: each event, the lines that asked, the outcome; nothing is 
   expect(fromFile).toEqual({ code: 0, stdout: fromDatabase.stdout, stderr: '' })
   expect(fromDatabase.stdout).toMatch(/1 RunStarted {2}"A1"\n +asks step "check" {2}workflows\/order\.ts:5\n/)
   expect(fromDatabase.stdout).toMatch(/TimerFired sleep\n +asks step "ship" {2}workflows\/order\.ts:7\n/)
-  expect(fromDatabase.stdout).toContain('✓ the workflow returned "A1! shipped", as recorded')
+  expect(fromDatabase.stdout).toContain('✓ the run completed with "A1! shipped", as recorded')
   const json = await stetJson(['replay', 'order-1.json', '-w', 'workflows/order.ts'], apart)
   expect(json).toMatchObject({ code: 'workflows/order.ts', result: 'completed', output: 'A1! shipped', pending: [] })
   expect(json.events[0].asked).toEqual([{ op: 1, kind: 'step', name: 'check', where: 'workflows/order.ts:5' }])
@@ -86,8 +86,8 @@ test('changed code that comes to another end: 4', async () => {
   )
   const { code, stdout } = await stet(['replay', 'order-1.json', '-w', 'other.ts'], apart)
   expect(code).toBe(4)
-  expect(stdout).toContain('expected: the workflow returned "A1! shipped"')
-  expect(stdout).toContain('got:      the workflow returned "not A1! shipped"')
+  expect(stdout).toContain('expected: the run completed with "A1! shipped"')
+  expect(stdout).toContain('got:      the run completed with "not A1! shipped"')
 })
 
 test('an await that is not recorded: 4, and its line', async () => {

@@ -82,7 +82,11 @@ describe('events in, commands out', () => {
       event(3, 'AttemptFailed', 1, 'a', '{"name":"Error","message":"once"}', { attempt: 2, dueAt: epoch + 99 }),
     )
     expect(commands(hand).slice(1)).toEqual([[], []])
-    expect(hand.execution.operation(1)).toMatchObject({ announced: false, failedAttempts: 2, nextAttemptAt: epoch + 99 })
+    expect(hand.execution.operation(1)).toMatchObject({
+      announced: false,
+      failedAttempts: 2,
+      nextAttemptAt: epoch + 99,
+    })
     await hand.deliver(event(4, 'StepCompleted', 1, 'a', '1'))
     expect(commands(hand)[3]).toEqual(['perform step "b" (op 2) after 1'])
   })
