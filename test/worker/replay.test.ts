@@ -43,11 +43,11 @@ describe('a race', () => {
       note.push(await Promise.race([loser, ctx.sleep(5).then(() => 'nap')]))
       note.push(await ctx.step('open', () => slow.open()).then(() => 'opened'))
       note.push(await loser)
-      await ctx.sleep(5)
+      await ctx.sleep(250)
       note.push(await Promise.race([loser, ctx.sleep(5).then(() => 'nap')]))
-      await ctx.sleep(5)
+      await ctx.sleep(250)
       note.push(await Promise.any([ctx.sleep(5).then(() => 'late'), ctx.sleep(2).then(() => 'early')]))
-      await ctx.sleep(5)
+      await ctx.sleep(250)
       return note
     })
     await work([flow])
@@ -92,7 +92,7 @@ test('try and catch: a step with 4 attempts gets its 4, a sleep shows nothing, n
     } finally {
       caught.push('finally')
     }
-    for (let i = 0; i < 3; i++) await ctx.sleep(100).catch((error) => caught.push(error))
+    for (let i = 0; i < 3; i++) await ctx.sleep(250).catch((error) => caught.push(error))
     try {
       await ctx.step('weak', { retry: { initialInterval: 1 } }, () => {
         attempts++
