@@ -7,7 +7,8 @@
  * A2. An event is written only while its run has this owner and this claim, and only behind its predecessor.
  * A3. Appending locks no run row: an open transaction that has sent a signal delays nobody's steps.
  *
- * The owner is compared as an expression, so that no plan goes through all runs of the owner for each event.
+ * The owner is compared inside coalesce, from which nothing follows for `runs_owned`: a plan that goes through all runs of
+ * the owner for each event must not be possible.
  *
  * A4. Rows are changed after the events they depend on; the closing event and the status commit together.
  */
@@ -25,7 +26,7 @@ i AS (
   SELECT u.run_id, u.seq, u.type, u.op, u.name, u.payload, u.facts, w.at, $2
     FROM w, unnest($3::text[], $4::int[], $5::int[], $6::int[], $7::text[], $8::int[], $9::text[], $10::text[], $11::text[])
             AS u(run_id, claim, seq, first_seq, type, op, name, payload, facts)
-    JOIN stet_store.runs r ON r.run_id = u.run_id AND r.owner || '' = $1 AND r.claim = u.claim
+    JOIN stet_store.runs r ON r.run_id = u.run_id AND coalesce(r.owner, '') = $1 AND r.claim = u.claim
    WHERE EXISTS (SELECT FROM stet_store.history h WHERE h.run_id = u.run_id AND h.seq = u.first_seq - 1)
       ON CONFLICT DO NOTHING
   RETURNING run_id, seq)${
@@ -122,7 +123,7 @@ l AS MATERIALIZED (
   SELECT u.* FROM w, unnest($2::text[], $3::int[], $4::text[], $5::int[], $6::float8[], $7::text[], $8::text[], $9::text[], $10::text[],
                             $11::int[], $12::text[], $13::text[], $14::text[])
               AS u(run_id, claim, status, seen, due, waits, problem, error_name, error_message, seq, type, payload, facts)
-    JOIN stet_store.runs r ON r.run_id = u.run_id AND r.owner || '' = $1 AND r.claim = u.claim
+    JOIN stet_store.runs r ON r.run_id = u.run_id AND coalesce(r.owner, '') = $1 AND r.claim = u.claim
    WHERE u.seen IS NULL OR r.msgs = u.seen
      FOR NO KEY UPDATE OF r SKIP LOCKED),
 h AS (

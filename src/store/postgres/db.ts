@@ -38,8 +38,9 @@ function clientConfig(url: string): pg.ClientConfig {
     application_name: 'stet',
     // Statements are sent without waiting for the answers before them; each is a transaction of its own.
     pipeline: true,
-    // Planning one of the larger statements costs more than running it, and no parameter changes the best plan.
-    options: '-c plan_cache_mode=force_generic_plan',
+    // Planning one of the larger statements costs more than running it, and no parameter changes the best plan: by index,
+    // also while the tables are still small or their statistics old.
+    options: '-c plan_cache_mode=force_generic_plan -c enable_seqscan=off',
     connectionTimeoutMillis: connectTimeoutMs,
     statement_timeout: statementTimeoutMs,
     idle_in_transaction_session_timeout: statementTimeoutMs,
