@@ -83,7 +83,7 @@ export class Client {
             `start: id "${request.id}" was used by run ${existing.runId}, which is ${existing.status}, and ifClosed is 'fail'. Use another id, or another policy.`,
           )
         }
-        return this.#existing(request, existing, input)
+        return this.#existing(request, existing)
       }
       switch (options.ifOpen ?? 'existing') {
         case 'fail':
@@ -96,19 +96,18 @@ export class Client {
           ;(request as { ifClosed: string }).ifClosed = 'new'
           continue
         default:
-          return this.#existing(request, existing, input)
+          return this.#existing(request, existing)
       }
     }
   }
 
-  #existing(request: StartRequest, existing: ExistingRun, input: unknown): RunHandle {
+  #existing(request: StartRequest, existing: ExistingRun): RunHandle {
     const difference =
       existing.workflow !== request.workflow
         ? `a run of workflow "${existing.workflow}", not "${request.workflow}"`
         : existing.payload !== request.payload && !isDeepStrictEqual(decode(existing.payload), decode(request.payload))
           ? 'a run with another input'
           : null
-    void input
     if (difference === null) return new RunHandle(this, request.id, existing.runId)
     throw new IdConflictError(
       `start: id "${request.id}" stands for ${difference} (${existing.runId}, ${existing.status}). Use another id, or ifClosed: 'new' once it is closed.`,

@@ -168,7 +168,6 @@ export class Execution implements TurnSource, Turn, Asker {
       case 'AttemptFailed':
         operation!.failedAttempts = event.facts?.attempt ?? operation!.failedAttempts + 1
         operation!.nextAttemptAt = event.facts?.dueAt ?? null
-        operation!.lastError = event.payload
         // It is known to be over: what comes next is another attempt, to be announced anew.
         operation!.announced = false
         return false

@@ -45,8 +45,6 @@ export class Operation {
   nextAttemptAt: number | null = null
   /** Its `StepScheduled` or `TimerStarted` is in the history. */
   announced = false
-  /** What the last failed attempt threw, encoded. */
-  lastError: string | null = null
   #resolve!: (value: unknown) => void
   #reject!: (reason: unknown) => void
   #awaited = false

@@ -121,6 +121,12 @@ export interface AppendAnswer {
   readonly fenced: boolean
 }
 
+/** At most so many changes in one call of `change`: as many run ids as one hint can name. */
+export const maxChanges = 250
+
+/** From this many crashes in a row without progress on, a run is claimed alone, so that the next crash tells on it. */
+export const suspectAfter = 2
+
 /** What becomes of a run's row when its worker lets go of it. */
 export interface RowChange {
   readonly runId: string

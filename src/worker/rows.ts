@@ -3,7 +3,7 @@
  * caller has seen them committed), one batch at a time, at most one change per run. A row that somebody has locked is
  * passed over and tried again: an open transaction of a user must not hold up the rows of other runs.
  */
-import type { RowAnswer, RowChange, Store } from '../store/port.js'
+import { maxChanges, type RowAnswer, type RowChange, type Store } from '../store/port.js'
 
 interface Waiting {
   readonly change: RowChange
@@ -11,7 +11,6 @@ interface Waiting {
   tries: number
 }
 
-const maxRows = 250
 const maxPauseMs = 250
 
 export class RowChanger {
@@ -60,7 +59,7 @@ export class RowChanger {
   async #run(): Promise<void> {
     this.#busy = true
     while (this.#waiting.length > 0 && !this.#stopped) {
-      const batch = this.#waiting.splice(0, maxRows)
+      const batch = this.#waiting.splice(0, maxChanges)
       try {
         const { others, fenced } = await this.#store.change(
           this.#workerId,

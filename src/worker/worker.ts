@@ -16,7 +16,15 @@ import { shared } from '../core/state.js'
 import type { Log, Worker, WorkerOptions } from '../core/types.js'
 import { type Definition, definitions } from '../core/workflow.js'
 import type { Hints } from '../hints/hints.js'
-import type { Beat, ClaimedRun, Lease, LoadedRun, Store, WorkerInfo } from '../store/port.js'
+import {
+  type Beat,
+  type ClaimedRun,
+  type Lease,
+  type LoadedRun,
+  type Store,
+  suspectAfter,
+  type WorkerInfo,
+} from '../store/port.js'
 import { longTimeout, StepSlots } from './attempts.js'
 import { DbClock } from './clock.js'
 import { Flusher } from './flusher.js'
@@ -36,9 +44,6 @@ export interface WorkerSettings extends WorkerOptions {
   /** Called when all runs have been let go of; each time. */
   readonly onIdle?: () => void
 }
-
-/** A run that crashed its worker before is claimed alone from this many crashes on (see the store). */
-const suspectAfter = 2
 
 /** Everything that ends with the worker's row. */
 interface Incarnation {

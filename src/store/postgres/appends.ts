@@ -145,9 +145,6 @@ n AS MATERIALIZED (
     FROM u JOIN l USING (run_id) WHERE u.closed_at IS NOT NULL HAVING count(*) > 0)
 SELECT (extract(epoch FROM w.at) * 1000)::float8 AS at, (SELECT count(*) FROM u)::int AS changed, (SELECT count(*) FROM n) FROM w`
 
-/** As many run ids as one NOTIFY can name. */
-export const maxChanges = 250
-
 const nothingElse: ReadonlyMap<string, Exclude<RowAnswer, 'changed'>> = new Map()
 
 export async function changeRows(db: Db, workerId: string, changes: readonly RowChange[]): Promise<ChangeAnswer> {

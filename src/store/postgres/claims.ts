@@ -1,11 +1,8 @@
 import type { RecordedEvent } from '../../core/events.js'
-import type { ClaimedRun, LoadedRun, WorkerLanes } from '../port.js'
+import { type ClaimedRun, type LoadedRun, suspectAfter, type WorkerLanes } from '../port.js'
 import { intArray, textArray } from './arrays.js'
 import type { Db } from './db.js'
 import { readMessages } from './messages.js'
-
-/** From this many crashes in a row without progress on, a run is claimed alone, so that the next crash tells on it. */
-export const suspectAfter = 2
 
 /**
  * Takes runs that are ready, highest priority first, then oldest. One range of `runs_ready` per lane, so runs that

@@ -1,6 +1,5 @@
-import type { Beat, WorkerInfo, WorkerLanes } from '../port.js'
+import { type Beat, suspectAfter, type WorkerInfo, type WorkerLanes } from '../port.js'
 import { intArray, textArray } from './arrays.js'
-import { suspectAfter } from './claims.js'
 import type { Db, Query, Rows } from './db.js'
 
 /** A run that crashes its worker this often in a row without getting on is blocked. */
