@@ -124,6 +124,16 @@ export interface AppendAnswer {
 /** At most so many changes in one call of `change`: as many run ids as one hint can name. */
 export const maxChanges = 250
 
+/** What taking over from workers that are gone has changed. */
+export interface TakenOver {
+  readonly workers: number
+  readonly runs: number
+  /** Runs that are blocked now, for they crashed one worker after another. */
+  readonly quarantined: readonly string[]
+  /** When the first of those that are under suspicion may be tried again, ms since the epoch. */
+  readonly nextDue: number | null
+}
+
 /** From this many crashes in a row without progress on, a run is claimed alone, so that the next crash tells on it. */
 export const suspectAfter = 2
 
@@ -254,7 +264,7 @@ export interface Store {
   goneWorkers(): Promise<string[]>
   unregister(workerId: string): Promise<void>
   /** Ends workers whose lease is over, and those named (their session is gone); gives their runs back. */
-  takeOver(dead: readonly string[]): Promise<{ workers: number; runs: number; quarantined: string[] }>
+  takeOver(dead: readonly string[]): Promise<TakenOver>
   /** Gives waiting runs that are due back to be claimed. */
   wake(): Promise<number>
   claim(workerId: string, lanes: WorkerLanes, limit: number, suspects: boolean): Promise<ClaimedRun[]>

@@ -17,7 +17,14 @@ import { type Blockage, Execution, type LogLevel, type Outcome } from '../core/e
 import type { Operation } from '../core/operation.js'
 import { decideRetry } from '../core/retry.js'
 import type { Definition } from '../core/workflow.js'
-import type { ClaimedRun, InboxMessage, LoadedRun, RowChange, Store } from '../store/port.js'
+import {
+  type ClaimedRun,
+  type InboxMessage,
+  type LoadedRun,
+  type RowChange,
+  type Store,
+  suspectAfter,
+} from '../store/port.js'
 import { Attempt, type AttemptResult, type StepSlots } from './attempts.js'
 import { blockSuspect, type Problem, problemOf } from './blocking.js'
 import type { DbClock } from './clock.js'
@@ -50,10 +57,15 @@ export interface RunnerHost {
   released(runner: Runner, due: number | null): void
   /** Messages were accepted that the runner has not seen. */
   fetchInbox(runner: Runner): void
+  /** A run that was held apart (`Runner.apart`) got on. */
+  gotOn(): void
 }
 
 /** Before a step's body begins; after its effect, before that is recorded; when an attempt's end has been committed. */
 export type CrashPoint = 'before' | 'effect' | 'commit'
+
+/** What an engine can write again and again without the run getting on: the SQL that counts crashes knows them too. */
+const marks: ReadonlySet<EventType> = new Set(['StepScheduled', 'TimerStarted'] as const)
 
 const attemptEnds: ReadonlySet<EventType> = new Set(['StepCompleted', 'StepFailed', 'AttemptFailed'] as const)
 
@@ -82,6 +94,7 @@ export class Runner {
   #cancelOnItsWay = false
   #timedOut = false
   #draining = false
+  #apart: boolean
   #suspected = false
   #parked = false
   readonly #events: RecordedEvent[] | null
@@ -91,6 +104,7 @@ export class Runner {
     this.claimed = claimed
     this.runId = claimed.runId
     this.definition = definition
+    this.#apart = claimed.crashes >= suspectAfter
     this.#events = host.verify === undefined ? null : []
     this.#dues = new Dues(host.clock, claimed.deadline, (now) => this.#onTime(now))
     this.#execution = new Execution(
@@ -126,6 +140,11 @@ export class Runner {
 
   get gone(): boolean {
     return this.#state === 'gone'
+  }
+
+  /** Its workers crashed, and it has not got on since: no other run like it is held beside it. */
+  get apart(): boolean {
+    return this.#apart
   }
 
   // ── taking the run up ──────────────────────────────────────────────────────────────────────────
@@ -166,6 +185,10 @@ export class Runner {
 
   #committed(events: RecordedEvent[]): void {
     if (this.#state === 'gone') return
+    if (this.#apart && events.some(({ type }) => !marks.has(type))) {
+      this.#apart = false
+      this.#host.gotOn()
+    }
     if (this.#host.passing !== undefined) {
       for (const { type, name } of events) {
         if (attemptEnds.has(type) && !this.gone) this.#host.passing('commit', name!)

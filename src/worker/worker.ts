@@ -16,15 +16,7 @@ import { shared } from '../core/state.js'
 import type { Log, Worker, WorkerOptions } from '../core/types.js'
 import { type Definition, definitions } from '../core/workflow.js'
 import type { Hints } from '../hints/hints.js'
-import {
-  type Beat,
-  type ClaimedRun,
-  type Lease,
-  type LoadedRun,
-  type Store,
-  suspectAfter,
-  type WorkerInfo,
-} from '../store/port.js'
+import type { Beat, ClaimedRun, Lease, LoadedRun, Store, WorkerInfo } from '../store/port.js'
 import { longTimeout, StepSlots } from './attempts.js'
 import { DbClock } from './clock.js'
 import { Flusher } from './flusher.js'
@@ -313,13 +305,17 @@ export class WorkerLoop implements Worker {
     const mine = previous.then(async () => {
       if (this.#state !== 'running') return
       try {
-        const { workers, runs, quarantined } = await this.#store.takeOver(dead)
+        const { workers, runs, quarantined, nextDue } = await this.#store.takeOver(dead)
         if (workers > 0 || runs > 0) this.#log.info('took over from workers that are gone', { workers, runs })
         for (const run of quarantined)
           this.#log.error('run is blocked: it keeps ending the process of its worker', { run })
         if (runs > 0) {
           this.#hints.publish([{ kind: 'ready', queues: this.#lanes.queues }])
           this.#claimSoon()
+        }
+        if (nextDue !== null) {
+          const again = () => this.#incarnation !== null && this.#claimNextSuspect(this.#incarnation)
+          longTimeout(Math.max(0, nextDue - this.#clock.now()) + 1, again).unref()
         }
       } catch (error) {
         if (this.#state === 'running') this.#log.warn('taking over failed', { message: (error as Error).message })
@@ -360,9 +356,9 @@ export class WorkerLoop implements Worker {
     else this.#checkIdle()
   }
 
-  /** Runs that crashed their worker before are held one at a time, so that the next crash tells which one it was. */
+  /** Runs that crashed their worker before are tried one at a time, so that the next crash tells which one it was. */
   async #claimSuspect(incarnation: Incarnation): Promise<void> {
-    if ([...incarnation.runners.values()].some(({ claimed }) => claimed.crashes >= suspectAfter)) return
+    if ([...incarnation.runners.values()].some(({ apart }) => apart)) return
     this.#suspectsReady = false
     this.#take(incarnation, await this.#store.claim(incarnation.id, this.#lanes, 1, true))
   }
@@ -446,21 +442,25 @@ export class WorkerLoop implements Worker {
       log: (level: LogLevel, message, fields) => this.#log[level](message, fields),
       released: (runner, due) => this.#released(incarnation, runner, due),
       fetchInbox: (runner) => this.#fetchInbox(runner),
+      gotOn: () => this.#claimNextSuspect(incarnation),
     }
   }
 
   #released(incarnation: Incarnation, runner: Runner, due: number | null): void {
     if (incarnation.runners.get(runner.runId) === runner) incarnation.runners.delete(runner.runId)
     if (due !== null) this.#wakeBy(due)
-    // The next of those that are claimed one at a time need not wait for a beat.
-    if (runner.claimed.crashes >= suspectAfter && !incarnation.over) {
-      this.#suspectsReady = true
-      this.#claimSoon()
-    }
+    if (runner.apart) this.#claimNextSuspect(incarnation)
     // While more is ready, claims wait until they are worth a statement; an empty worker asks at once.
     const free = this.#maxRuns - incarnation.runners.size
     if (this.#moreReady && (free >= this.#maxRuns / 4 || incarnation.runners.size === 0)) this.#claimSoon()
     this.#checkIdle()
+  }
+
+  /** The next of those that are tried one at a time need not wait for a beat. */
+  #claimNextSuspect(incarnation: Incarnation): void {
+    if (incarnation.over) return
+    this.#suspectsReady = true
+    this.#claimSoon()
   }
 
   #checkIdle(): void {

@@ -46,7 +46,9 @@ describe('killed workers', () => {
         two = two.map((worker) => (worker === victim ? workers.replace() : worker))
       }
       await Promise.all(signals)
-      const results = await Promise.all(runs.map((run) => run.result({ timeout: 45_000 })))
+      const results = await Promise.all(runs.map((run) => run.result({ timeout: 45_000 }))).catch(async (error) => {
+        throw new Error(`${error.message}\n${await openRuns(observer)}`)
+      })
       const took = performance.now() - began
       expect(results).toEqual(runs.map((_, i) => i + 666 + 1_000 * i))
       expect(took).toBeLessThan(long ? 180_000 : 60_000)
@@ -146,3 +148,15 @@ describe('killed workers', () => {
     90_000,
   )
 })
+
+/** What stands in the database about the runs that have not closed. */
+async function openRuns(observer: Observer): Promise<string> {
+  const { rows } = await observer.query(
+    `SELECT now(), r.run_id, status, owner, claim, crashes, crash_seq, msgs, seen, due, problem, waits,
+            (SELECT json_agg(json_build_array(seq, type, op, name, at)) FROM
+              (SELECT * FROM stet_store.history h WHERE h.run_id = r.run_id ORDER BY seq DESC LIMIT 3) h) AS last,
+            (SELECT json_agg(w) FROM stet_store.workers w) AS workers
+       FROM stet_store.runs r WHERE closed_at IS NULL`,
+  )
+  return rows.map((row) => JSON.stringify(row)).join('\n')
+}

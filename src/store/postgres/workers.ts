@@ -1,4 +1,4 @@
-import { type Beat, suspectAfter, type WorkerInfo, type WorkerLanes } from '../port.js'
+import { type Beat, suspectAfter, type TakenOver, type WorkerInfo, type WorkerLanes } from '../port.js'
 import { intArray, textArray } from './arrays.js'
 import type { Db, Query, Rows } from './db.js'
 
@@ -36,7 +36,7 @@ SELECT (extract(epoch FROM c.at) * 1000)::float8 AS now,
                       LATERAL (SELECT FROM stet_store.runs r
                                 WHERE r.status = 'pending' AND r.queue = lane.queue AND r.workflow = lane.workflow
                                   AND r.version IN (lane.version, 0) AND r.due <= c.at LIMIT 1) x) AS ready,
-       EXISTS (SELECT FROM stet_store.runs r WHERE r.status = 'pending' AND r.crashes > 1) AS suspects,
+       EXISTS (SELECT FROM stet_store.runs r WHERE r.status = 'pending' AND r.crashes > 1 AND r.due <= c.at) AS suspects,
        (SELECT (extract(epoch FROM min(due)) * 1000)::float8 FROM stet_store.runs WHERE status = 'waiting' AND due IS NOT NULL) AS next_due,
        EXISTS (SELECT FROM stet_store.workers w WHERE w.expires_at < clock_timestamp())
        OR EXISTS (SELECT FROM stet_store.runs r WHERE r.owner IS NOT NULL
@@ -123,15 +123,18 @@ o AS MATERIALIZED (
    WHERE r.owner IN (SELECT owner FROM d)
    ORDER BY r.run_id LIMIT 5000 FOR NO KEY UPDATE OF r SKIP LOCKED),
 n AS (
-  SELECT o.run_id, o.seq, CASE WHEN o.seq > o.crash_seq AND o.crashes < $1 THEN 1 WHEN o.seq > o.crash_seq THEN o.crashes ELSE o.crashes + 1 END AS crashes
+  SELECT o.run_id, o.seq, o.seq > o.crash_seq AS got_on,
+         CASE WHEN o.seq > o.crash_seq THEN greatest(1, least(o.crashes, $1)) ELSE o.crashes + 1 END AS crashes
     FROM o)
 UPDATE stet_store.runs r
-   SET owner = NULL, due = c.at, crashes = n.crashes, crash_seq = n.seq,
+   -- Whoever got nowhere twice is tried again after 2, 4 and 8 s: somebody else may be killing the workers, and will stop.
+   SET owner = NULL, due = c.at + CASE WHEN n.got_on OR n.crashes < $1 THEN 0 ELSE 2 ^ (n.crashes - 1) END * interval '1 s',
+       crashes = n.crashes, crash_seq = n.seq,
        status = CASE WHEN n.crashes >= $2 THEN 'blocked' ELSE 'pending' END,
        problem = CASE WHEN n.crashes >= $2 THEN json_build_object('code', 'crash_loop', 'message',
          'the process of its worker ended ' || n.crashes || ' times in a row while it ran, without getting on. Mend what ends the process, then: stet resume ' || r.run_id)::text END
   FROM n, c WHERE r.run_id = n.run_id
-RETURNING r.run_id, r.status`
+RETURNING r.run_id, r.status, CASE WHEN r.due > c.at THEN (extract(epoch FROM r.due) * 1000)::float8 END AS due`
 
 /** Gives back runs that a live worker owns and does not hold. */
 export async function giveBackStrays(db: Db, workerId: string, held: readonly string[]): Promise<number> {
@@ -153,22 +156,23 @@ UPDATE stet_store.runs r SET status = 'pending', due = stet_store.clock()
  * Ends workers and gives their runs back. First the rows of the workers go, and that commits: from then on nothing of
  * theirs is accepted. Only then others may own their runs and read the histories.
  */
-export async function takeOver(
-  db: Db,
-  dead: readonly string[],
-): Promise<{ workers: number; runs: number; quarantined: string[] }> {
+export async function takeOver(db: Db, dead: readonly string[]): Promise<TakenOver> {
   const ended = await db.query({
     text: 'DELETE FROM stet_store.workers WHERE expires_at < clock_timestamp() OR id = ANY($1::text[])',
     values: [textArray(dead)],
   })
   let runs = 0
+  let nextDue: number | null = null
   const quarantined: string[] = []
   for (;;) {
     const { rows } = await db.query({ text: giveBack, values: [suspectAfter, quarantineAfter] })
     runs += rows.length
-    for (const row of rows) if (row.status === 'blocked') quarantined.push(row.run_id)
+    for (const row of rows) {
+      if (row.status === 'blocked') quarantined.push(row.run_id)
+      else if (row.due !== null) nextDue = Math.min(row.due, nextDue ?? row.due)
+    }
     if (rows.length < 5000) break
   }
   await db.query({ text: wakeUnread })
-  return { workers: ended.rowCount ?? 0, runs, quarantined }
+  return { workers: ended.rowCount ?? 0, runs, quarantined, nextDue }
 }
