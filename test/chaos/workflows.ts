@@ -10,18 +10,19 @@ export function openLedger(url: string): void {
   ledger.on('connect', (client) => client.on('error', () => {}))
 }
 
-/** Until it is written: the ledger is in the database that is being shot at. */
+/**
+ * Until it is written: the ledger is in the database that is being shot at. What is noted is when it happened, not when
+ * it was written: a process may be stopped in between.
+ */
 async function note(step: StepContext, phase: 'begin' | 'end'): Promise<void> {
   const [runId, op] = step.idempotencyKey.split(':')
+  const at = new Date()
   for (;;) {
     try {
-      await ledger!.query('INSERT INTO chaos.ledger (run_id, op, attempt, phase, pid) VALUES ($1, $2, $3, $4, $5)', [
-        runId,
-        Number(op),
-        step.attempt,
-        phase,
-        process.pid,
-      ])
+      await ledger!.query(
+        'INSERT INTO chaos.ledger (run_id, op, attempt, phase, pid, at) VALUES ($1, $2, $3, $4, $5, $6)',
+        [runId, Number(op), step.attempt, phase, process.pid, at],
+      )
       return
     } catch {
       await pause(50)
