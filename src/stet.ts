@@ -1,8 +1,9 @@
 /** The composition root: the one place that names the concrete store, hints, client and worker. */
 import { Client } from './client/client.js'
-import { RunHandle } from './client/handle.js'
+import { RunHandle, signalMessage, updateMessage } from './client/handle.js'
+import { durationMs } from './core/duration.js'
 import { InvalidInputError, NoDatabaseError, StetError } from './core/errors.js'
-import { checkName } from './core/ids.js'
+import { checkName, newId } from './core/ids.js'
 import type * as types from './core/types.js'
 import { Hints } from './hints/hints.js'
 import { readSettings } from './settings.js'
@@ -82,24 +83,43 @@ export class Stet implements AsyncDisposable {
     return (await this.#client.start(workflow, input, options)).result()
   }
 
-  signalWithStart<I, O, T>(
-    _workflow: types.Workflow<I, O>,
-    _input: I,
-    _signal: types.Signal<T>,
-    _message: T,
-    _options: types.StartOptions & { id: string },
+  /**
+   * Sends a signal to the open run with this id, starting one first if there is none: both or neither.
+   * @throws RunClosedError when the run is closed and `ifClosed` keeps it
+   */
+  async signalWithStart<I, O, T>(
+    workflow: types.Workflow<I, O>,
+    input: I,
+    signal: types.Signal<T>,
+    message: T,
+    options: types.StartOptions & { id: string } & types.MessageOptions,
   ): Promise<types.Handle<O>> {
-    return Promise.reject(new StetError('not_available', 'signalWithStart is not part of this release of stet.'))
+    const { messageId, timeout: _timeout, ...start } = options
+    const sent = await signalMessage(signal, message, messageId === undefined ? {} : { messageId })
+    return this.#client.startAndPost(workflow, input, start, { ...sent, messageId: sent.messageId ?? newId('msg') })
   }
 
-  updateWithStart<I, O, A, R>(
-    _workflow: types.Workflow<I, O>,
-    _input: I,
-    _update: types.Update<A, R>,
-    _argument: A,
-    _options: types.StartOptions & { id: string },
+  /**
+   * Sends an update to the open run with this id, starting one first if there is none, and waits for the answer.
+   * @throws UpdateRejectedError, RunClosedError
+   */
+  async updateWithStart<I, O, A, R>(
+    workflow: types.Workflow<I, O>,
+    input: I,
+    update: types.Update<A, R>,
+    argument: A,
+    options: types.StartOptions & { id: string } & types.MessageOptions,
   ): Promise<{ run: types.Handle<O>; result: R }> {
-    return Promise.reject(new StetError('not_available', 'updateWithStart is not part of this release of stet.'))
+    const { messageId, timeout, ...start } = options
+    const { message } = await updateMessage(update, argument, messageId === undefined ? {} : { messageId })
+    const timeoutMs = timeout === undefined ? null : durationMs(timeout, 'updateWithStart: timeout')
+    const run = await this.#client.startAndPost(workflow, input, start, message)
+    return { run, result: await run.answered(run.runId, message, timeoutMs) }
+  }
+
+  /** Which versions of workflows have open runs, how many, and whether a live worker has their code. */
+  async versions(workflow?: string): Promise<{ workflow: string; version: number; open: number; served: boolean }[]> {
+    return (await this.#ready()).store.versions(workflow ?? null)
   }
 
   /** A handle by id (its latest run) or run id. Makes no call: a run that is not there shows at the first use. */

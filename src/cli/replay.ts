@@ -152,7 +152,7 @@ function report(run: ExportedRun, code: FoundWorkflow, steps: readonly Step[], v
     })),
     result: blockage?.code ?? outcome?.type ?? 'waiting',
     ...(outcome?.type === 'completed' ? { output: plain(outcome.value) } : {}),
-    ...(outcome === null || outcome.type === 'completed' ? {} : { error: outcome.error }),
+    ...(outcome !== null && 'error' in outcome ? { error: outcome.error } : {}),
     ...(blockage === null
       ? {}
       : {

@@ -1,14 +1,17 @@
 /** Starting runs, talking to them and reading them, over a store. What is asked for in one moment goes as one statement. */
 import { isDeepStrictEqual } from 'node:util'
+import { checkAttributes } from '../core/attributes.js'
 import { Batcher } from '../core/batcher.js'
 import { decode, encode } from '../core/codec.js'
 import { durationMs } from '../core/duration.js'
 import { IdConflictError, InvalidInputError, RunClosedError, RunNotFoundError } from '../core/errors.js'
 import { checkName, newRunId } from '../core/ids.js'
-import type { AnyWorkflow, Attributes, RunDescription, RunFilter, StartOptions } from '../core/types.js'
+import type { AnyWorkflow, RunDescription, RunFilter, StartOptions } from '../core/types.js'
 import { definition } from '../core/workflow.js'
 import type { Hints } from '../hints/hints.js'
+import { closedError, closedHints, requestCancel } from '../store/asks.js'
 import type { ExistingRun, MessageAnswer, MessageRequest, RunRow, StartRequest, Store } from '../store/port.js'
+import { Conversations } from './conversations.js'
 import { describeRow } from './describe.js'
 import { RunHandle } from './handle.js'
 import { ResultWaiter } from './results.js'
@@ -27,6 +30,7 @@ export interface Backend {
 export class Client {
   readonly #ready: () => Promise<Backend>
   #waiter: ResultWaiter | null = null
+  #conversations: Conversations | null = null
   readonly #starts: Batcher<StartRequest, ExistingRun | null>
   readonly #posts: Batcher<MessageRequest, MessageAnswer>
 
@@ -62,6 +66,7 @@ export class Client {
 
   close(error: Error): void {
     this.#waiter?.close(error)
+    this.#conversations?.close(error)
   }
 
   // ── start ──────────────────────────────────────────────────────────────────────────────────────
@@ -119,27 +124,52 @@ export class Client {
   async post(message: MessageRequest): Promise<string> {
     const { runId, closed } = await this.#posts.add(message)
     if (runId === null) throw new RunNotFoundError(message.run)
-    if (closed !== null) {
-      throw new RunClosedError(`${message.kind}: run ${runId} is ${closed}, so it takes no message.`)
-    }
+    if (closed !== null) throw closedError(message.kind, runId, closed)
     return runId
+  }
+
+  /** Starts a run under an id unless one is open, and sends it a message: both or neither. */
+  async startAndPost(
+    workflow: AnyWorkflow | string,
+    input: unknown,
+    options: StartOptions,
+    message: Omit<MessageRequest, 'run'>,
+  ): Promise<RunHandle> {
+    const what = `${message.kind}WithStart`
+    if (options?.id === undefined) throw new InvalidInputError(`${what}: expected an id in the options.`)
+    if (options.tx !== undefined)
+      throw new InvalidInputError(`${what}: tx is not an option here; use stet.start and stet.signal in SQL.`)
+    if (options.ifOpen !== undefined && options.ifOpen !== 'existing') {
+      throw new InvalidInputError(`${what}: ifOpen: expected 'existing', got '${options.ifOpen}'.`)
+    }
+    const request = await startRequest(workflow, input, options)
+    const { store, hints } = await this.#ready()
+    const { runId, existing, closed } = await store.startAndPost(request, message)
+    // An open run takes the message whatever its input was; a closed one takes none.
+    if (closed !== null) throw closedError(what, runId, closed)
+    hints.publish([
+      { kind: 'ready', queues: [request.queue] },
+      { kind: 'message', runIds: [runId] },
+    ])
+    if (existing !== null && existing.workflow !== request.workflow) return this.#existing(request, existing)
+    return new RunHandle(this, request.id, runId)
+  }
+
+  async conversations(): Promise<Conversations> {
+    const { store, hints } = await this.#ready()
+    this.#conversations ??= new Conversations(store, hints)
+    return this.#conversations
   }
 
   async cancel(run: string, reason: string | undefined): Promise<void> {
     const { store, hints } = await this.#ready()
-    const row = await this.row(run)
-    // A run that nobody has begun needs no worker to be cancelled.
-    if (row.claim === 0 && (await store.closeUnowned(row.runId, 'cancelBeforeBegin', reason ?? null))) {
-      hints.publish([{ kind: 'closed', runIds: [row.runId] }])
-      return
-    }
-    await this.post({
-      run: row.runId,
-      kind: 'cancel',
-      name: null,
-      payload: encode(reason, 'the reason'),
-      messageId: null,
-    })
+    await requestCancel(
+      store,
+      (told) => hints.publish(told),
+      run,
+      reason ?? null,
+      (message) => this.post(message),
+    )
   }
 
   async terminate(run: string, reason: string | undefined): Promise<void> {
@@ -148,8 +178,9 @@ export class Client {
     if (row.closedAt !== null) {
       throw new RunClosedError(`terminate: run ${row.runId} is ${row.status} already.`)
     }
-    if (await store.closeUnowned(row.runId, 'terminate', reason ?? null)) {
-      hints.publish([{ kind: 'closed', runIds: [row.runId] }])
+    const closed = await store.closeUnowned(row.runId, 'terminate', reason ?? null)
+    if (closed !== null) {
+      hints.publish(closedHints(row.runId, closed.parent))
       return
     }
     await this.post({
@@ -230,7 +261,7 @@ async function startRequest(
       options.timeout === undefined ? (def?.timeoutMs ?? null) : durationMs(options.timeout, `${what}: timeout`),
     payload: encode(checked, `the input of workflow "${name}"`),
     facts: null,
-    attributes: checkAttributes(options.attributes, what),
+    attributes: options.attributes === undefined ? null : checkAttributes(options.attributes, what),
     ifClosed,
   }
 }
@@ -241,25 +272,6 @@ function oneOf(value: string, allowed: readonly string[], what: string): void {
       `${what}: expected one of ${allowed.map((each) => `'${each}'`).join(', ')}, got ${String(value)}.`,
     )
   }
-}
-
-function checkAttributes(attributes: Attributes | undefined, what: string): Attributes | null {
-  if (attributes === undefined) return null
-  for (const [key, value] of Object.entries(attributes)) {
-    checkName(key, `${what}: attribute name`)
-    const fits =
-      value === null ||
-      typeof value === 'boolean' ||
-      (typeof value === 'number' && Number.isFinite(value)) ||
-      (value instanceof Date && !Number.isNaN(value.getTime())) ||
-      [value].flat().every((text) => typeof text === 'string' && text.isWellFormed() && !text.includes('\u0000'))
-    if (!fits) {
-      throw new InvalidInputError(
-        `${what}: attribute "${key}": expected text, a number, a boolean, a Date, a list of texts or null, got ${String(value)}.`,
-      )
-    }
-  }
-  return attributes
 }
 
 function checkFilter(filter: RunFilter): void {
@@ -276,5 +288,5 @@ function checkFilter(filter: RunFilter): void {
   if (filter.version !== undefined && !Number.isInteger(filter.version)) {
     throw new InvalidInputError(`list: version: expected a whole number, got ${String(filter.version)}.`)
   }
-  checkAttributes(filter.attributes, 'list')
+  if (filter.attributes !== undefined) checkAttributes(filter.attributes, 'list')
 }

@@ -14,6 +14,7 @@ export function describeRow(row: RunRow): RunDescription {
     ...(row.startedAt === null ? {} : { startedAt: new Date(row.startedAt) }),
     ...(row.closedAt === null ? {} : { closedAt: new Date(row.closedAt) }),
     attributes: row.attributes ?? {},
+    ...(row.parent === null ? {} : { parent: row.parent }),
     ...(row.error === null ? {} : { error: row.error }),
     historyLength: row.historyLength,
   }

@@ -3,9 +3,19 @@ import { durationMs } from '../core/duration.js'
 import { InvalidInputError, StetError } from '../core/errors.js'
 import { toHistoryEvent } from '../core/events.js'
 import { graphOf, type PendingOperation } from '../core/graph.js'
-import { checkName } from '../core/ids.js'
-import type { Duration, Handle, HistoryEvent, MessageOptions, RunDescription, RunGraph, Signal } from '../core/types.js'
-import { schemaOfSignal } from '../core/workflow.js'
+import { checkName, newId } from '../core/ids.js'
+import type {
+  Duration,
+  Handle,
+  HistoryEvent,
+  MessageOptions,
+  Query,
+  RunDescription,
+  RunGraph,
+  Signal,
+  Update,
+} from '../core/types.js'
+import { schemaOf } from '../core/workflow.js'
 import type { Client } from './client.js'
 import { describeRow } from './describe.js'
 import { outputOf } from './results.js'
@@ -27,7 +37,14 @@ export class RunHandle implements Handle<any> {
     const timeoutMs = options.timeout === undefined ? null : durationMs(options.timeout, 'result: timeout')
     // By id means the latest run, which has to be looked up.
     const runId = this.runId === '' ? (await this.#client.row(this.id)).runId : this.runId
-    return outputOf(await (await this.#client.waiter()).wait(runId, timeoutMs))
+    const waiter = await this.#client.waiter()
+    const end = timeoutMs === null ? null : performance.now() + timeoutMs
+    let result = await waiter.wait(runId, timeoutMs)
+    // The result of a run that continued as new is that of the run that followed.
+    while (result.successor !== null) {
+      result = await waiter.wait(result.successor, end === null ? null : Math.max(0, end - performance.now()))
+    }
+    return outputOf(result)
   }
 
   async describe(): Promise<RunDescription> {
@@ -49,18 +66,26 @@ export class RunHandle implements Handle<any> {
   }
 
   async signal(signal: Signal<any> | string, message?: unknown, options: MessageOptions = {}): Promise<void> {
-    const name = typeof signal === 'string' ? signal : signal?.name
-    checkName(name, 'signal name')
-    if (options.messageId !== undefined) checkName(options.messageId, 'signal: messageId')
-    const schema = schemaOfSignal(signal)
-    const checked = schema === undefined ? message : await validate(schema, message, `the message of signal "${name}"`)
-    await this.#client.post({
-      run: this.#ref,
-      kind: 'signal',
-      name,
-      payload: encode(checked, `the message of signal "${name}"`),
-      messageId: options.messageId ?? null,
-    })
+    await this.#client.post({ ...(await signalMessage(signal, message, options)), run: this.#ref })
+  }
+
+  /**
+   * Gives the run to another version of its code, from its next claim on. A run that a worker holds is refused: stop
+   * that worker, or wait until the run parks.
+   */
+  async moveTo(version: number): Promise<void> {
+    if (!Number.isInteger(version) || version < 1) {
+      throw new InvalidInputError(`moveTo: expected a whole number from 1, got ${String(version)}.`)
+    }
+    const row = await this.#client.row(this.#ref)
+    const { store, hints } = await this.#client.backend()
+    if (!(await store.setVersion(row.runId, version))) {
+      throw new StetError(
+        'run_held',
+        `moveTo: run ${row.runId} is ${row.status}, so it cannot be moved now. It must be open and not held by a worker.`,
+      )
+    }
+    hints.publish([{ kind: 'ready', queues: [row.queue] }])
   }
 
   async cancel(reason?: string): Promise<void> {
@@ -80,8 +105,26 @@ export class RunHandle implements Handle<any> {
     hints.publish([{ kind: 'ready', queues: [row.queue] }])
   }
 
-  query = notBuilt('query')
-  update = notBuilt('update')
+  async query(query: Query<any, any> | string, argument?: unknown, options: MessageOptions = {}): Promise<any> {
+    const name = typeof query === 'string' ? query : query?.name
+    checkName(name, 'query name')
+    const timeoutMs = options.timeout === undefined ? queryTimeoutMs : durationMs(options.timeout, 'query: timeout')
+    const payload = encode(argument, `the argument of query "${name}"`)
+    const row = await this.#client.row(this.#ref)
+    return (await this.#client.conversations()).query(row, name, payload, timeoutMs)
+  }
+
+  async update(update: Update<any, any> | string, argument?: unknown, options: MessageOptions = {}): Promise<any> {
+    const { message, timeoutMs } = await updateMessage(update, argument, options)
+    const runId = await this.#client.post({ ...message, run: this.#ref })
+    return this.answered(runId, message, timeoutMs)
+  }
+
+  /** The answer to an update that was accepted. */
+  async answered(runId: string, { name, messageId }: UpdateMessage, timeoutMs: number | null): Promise<any> {
+    return (await this.#client.conversations()).answer(runId, name, messageId, timeoutMs)
+  }
+
   pause = notBuilt('pause')
   retry = notBuilt('retry')
   fork = notBuilt('fork')
@@ -91,6 +134,49 @@ export class RunHandle implements Handle<any> {
   get #ref(): string {
     return this.runId === '' ? this.id : this.runId
   }
+}
+
+/** How long a query waits for its answer unless it says otherwise. */
+const queryTimeoutMs = 10_000
+
+export interface UpdateMessage {
+  readonly kind: 'update'
+  readonly name: string
+  readonly payload: string | null
+  readonly messageId: string
+}
+
+/** An update as it is sent. Its message id is how the answer is found again. */
+export async function updateMessage(
+  update: Update<any, any> | string,
+  argument: unknown,
+  options: MessageOptions,
+): Promise<{ message: UpdateMessage; timeoutMs: number | null }> {
+  const name = typeof update === 'string' ? update : update?.name
+  checkName(name, 'update name')
+  if (options.messageId !== undefined) checkName(options.messageId, 'update: messageId')
+  const schema = schemaOf(update)
+  const checked = schema === undefined ? argument : await validate(schema, argument, `the argument of update "${name}"`)
+  const payload = encode(checked, `the argument of update "${name}"`)
+  return {
+    message: { kind: 'update', name, payload, messageId: options.messageId ?? newId('msg') },
+    timeoutMs: options.timeout === undefined ? null : durationMs(options.timeout, 'update: timeout'),
+  }
+}
+
+/** A signal as it is sent. */
+export async function signalMessage(
+  signal: Signal<any> | string,
+  message: unknown,
+  options: MessageOptions,
+): Promise<{ kind: 'signal'; name: string; payload: string | null; messageId: string | null }> {
+  const name = typeof signal === 'string' ? signal : signal?.name
+  checkName(name, 'signal name')
+  if (options.messageId !== undefined) checkName(options.messageId, 'signal: messageId')
+  const schema = schemaOf(signal)
+  const checked = schema === undefined ? message : await validate(schema, message, `the message of signal "${name}"`)
+  const payload = encode(checked, `the message of signal "${name}"`)
+  return { kind: 'signal', name, payload, messageId: options.messageId ?? null }
 }
 
 function checkReason(reason: string | undefined): string | undefined {

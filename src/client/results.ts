@@ -90,7 +90,9 @@ export class ResultWaiter {
         for (const runId of hint.runIds) this.#sure.delete(runId)
         const awaited = hint.runIds.filter((runId) => this.#waiting.has(runId))
         if (hint.result === undefined) this.#read(awaited)
-        else for (const runId of awaited) this.#settle({ runId, ...(hint.result as Omit<RunResult, 'runId'>) })
+        else
+          for (const runId of awaited)
+            this.#settle({ runId, successor: null, ...(hint.result as Pick<RunResult, 'status' | 'payload'>) })
       },
       connected: () => {
         this.#listening = true

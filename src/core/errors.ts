@@ -135,6 +135,16 @@ export class RunClosedError extends StetError {
 }
 branded('RunClosedError', RunClosedError)
 
+/** An update was refused by its validator, or its handler failed. `cause` is what was thrown there. */
+export class UpdateRejectedError extends StetError {
+  readonly runId: string
+  constructor(message: string, details: { runId: string; cause?: unknown }) {
+    super('update_rejected', message, { cause: details.cause })
+    this.runId = details.runId
+  }
+}
+branded('UpdateRejectedError', UpdateRejectedError)
+
 /** The id is taken by a run of another workflow or with another input, or the policy forbids a second run. */
 export class IdConflictError extends StetError {
   constructor(message: string) {

@@ -49,6 +49,10 @@ export interface EventFacts {
   kind?: string
   /** Why: of a cancel, a termination, a skip. */
   reason?: string
+  /** The id of an update, or of a child. */
+  id?: string
+  /** The run id of a child, or of the run that follows this one. */
+  runId?: string
   /** RunStarted: what the run was started with, beside its input. */
   seed?: string
   scheduledFor?: number

@@ -11,61 +11,35 @@
  * E5. A turn that ends with no outcome leaves some operation (or handler) that the function waits for. Otherwise the
  *     function waits for something that is not recorded, and is blocked.
  * E6. Nothing happens to a blocked or dropped Execution any more.
+ * E7. What takes no number (an update's answer, attributes, a patch) follows from the code like a command; its event
+ *     says that it is on record, and what is not is told to the runner again.
  */
 import { callsite, StepPlaces } from './callsite.js'
 import { currentFrontier, installCauses, withFrontier } from './causes.js'
-import { decode, decodeError } from './codec.js'
+import { decode } from './codec.js'
+import { Conditions } from './conditions.js'
 import { createCtx } from './ctx.js'
-import type { TurnSource } from './determinism.js'
-import { CancelledFailure, NondeterminismError, StepFailure, StetError, TimeoutFailure } from './errors.js'
-import { isTerminal, type RecordedEvent } from './events.js'
+import { originals, type TurnSource } from './determinism.js'
+import { CancelledFailure, StetError, TimeoutFailure } from './errors.js'
+import { type EventDraft, isTerminal, type RecordedEvent } from './events.js'
+import type { Command, ExecutionHooks, LogLevel, Outcome, RunIdentity } from './execution-types.js'
 import { Frontier } from './frontier.js'
-import { type Asker, describeOperation, Operation, type OperationKind, type OperationRequest } from './operation.js'
+import { Handlers } from './handlers.js'
+import { type Blockage, blockageOf, type CodeState, compareEnd, compareOperation, type Misfit } from './misfit.js'
+import { type Asker, Operation, type OperationRequest } from './operation.js'
 import { randomFrom } from './random.js'
+import { childFailure, stepFailure } from './recorded-failures.js'
+import { Records } from './records.js'
+import { Rollback } from './rollback.js'
+import { CancelScope } from './scope.js'
 import { shared } from './state.js'
+import { engineStep } from './step.js'
 import { enqueueRecorded, enqueueTurn, type Turn } from './turn.js'
 import type { Ctx } from './types.js'
 import type { Definition } from './workflow.js'
 
-/** Who a run is. */
-export interface RunIdentity {
-  readonly id: string
-  readonly runId: string
-  readonly workflow: string
-  readonly version: number
-  readonly queue: string
-}
-
-/** What became of the function. */
-export type Outcome =
-  | { readonly type: 'completed'; readonly value: unknown }
-  | { readonly type: 'failed' | 'cancelled'; readonly error: unknown }
-
-/** Why a run cannot go on. */
-export interface Blockage {
-  readonly code: 'nondeterminism' | 'unrecorded_await'
-  readonly message: string
-  readonly where?: string | undefined
-  readonly mismatch?: { readonly seq: number; readonly expected: string; readonly actual: string }
-}
-
-/** What the runner is asked to do after a turn. */
-export type Command =
-  | { readonly do: 'perform'; readonly operation: Operation }
-  /** The operation was settled without its own event (cancelled): stop performing it. */
-  | { readonly do: 'abandon'; readonly operation: Operation }
-
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
-
-export interface ExecutionHooks {
-  /** A turn has closed: take the commands, look at the outcome. */
-  turnClosed(): void
-  /** Code of the run did something outside its turn; called at most once, after `blockage` was set. */
-  blockedOutsideTurn?(): void
-  /** A continuation of the run was resumed outside its turn: perhaps it awaits something that is not recorded. */
-  suspected?(): void
-  log?(level: LogLevel, message: string, fields: object | undefined): void
-}
+export type { Blockage } from './misfit.js'
+export type { Command, ExecutionHooks, LogLevel, Outcome, RunIdentity }
 
 export class Execution implements TurnSource, Turn, Asker {
   readonly definition: Definition
@@ -84,6 +58,15 @@ export class Execution implements TurnSource, Turn, Asker {
   scheduledFor: number | undefined
   parent: { id: string; runId: string } | undefined
 
+  readonly scope = new CancelScope(null)
+  readonly handlers: Handlers
+  readonly rollback: Rollback
+  readonly #conditions = new Conditions()
+  readonly #records = new Records()
+  /** A handler of a query is executing: it may ask for nothing. */
+  #answering = false
+  /** Between a turn and the further turn of its conditions. */
+  #more = false
   readonly #hooks: ExecutionHooks
   readonly #operations: (Operation | undefined)[] = [undefined]
   readonly #pending = new Set<Operation>()
@@ -110,7 +93,14 @@ export class Execution implements TurnSource, Turn, Asker {
     this.#seed = identity.runId
     this.#start = new Frontier(this, [0])
     this.#turnFrontier = this.#start
-    this.ctx = createCtx(this)
+    this.handlers = new Handlers({
+      answer: (draft) => this.#commands.push({ do: 'record', draft }),
+      failed: (error) => {
+        this.outcome ??= { type: 'failed', error }
+      },
+    })
+    this.rollback = new Rollback()
+    this.ctx = createCtx(this, this.scope)
   }
 
   /** For `state.ts`, `turn.ts`: this is the run that is inside its turn. */
@@ -137,6 +127,7 @@ export class Execution implements TurnSource, Turn, Asker {
   deliverRecorded(events: readonly RecordedEvent[], done: () => void): void {
     let i = 0
     this.#recorded = true
+    this.#records.expect(events)
     const next = (): Turn | null => {
       while (i < events.length && this.blockage === null) if (this.#accept(events[i++]!)) return this
       return null
@@ -165,6 +156,10 @@ export class Execution implements TurnSource, Turn, Asker {
       case 'TimerStarted':
         operation!.announced = true
         return false
+      case 'ChildStarted':
+        operation!.announced = true
+        if (operation!.settled || operation!.started === null) return false
+        break
       case 'AttemptFailed':
         operation!.failedAttempts = event.facts?.attempt ?? operation!.failedAttempts + 1
         operation!.nextAttemptAt = event.facts?.dueAt ?? null
@@ -172,14 +167,37 @@ export class Execution implements TurnSource, Turn, Asker {
         operation!.announced = false
         return false
       case 'TimerCancelled':
-      case 'PatchMarked':
-      case 'AttributesSet':
         return false
+      case 'PatchMarked':
+        this.#records.recorded(event)
+        return false
+      case 'AttributesSet':
+        if (!this.#records.recorded(event)) this.#mismatch(event, 'ctx.setAttributes', 'not called')
+        return false
+      case 'UpdateCompleted':
+      case 'UpdateRejected':
+        if (!this.handlers.recorded(event.facts?.id ?? '')) {
+          this.#mismatch(event, `an answer to update "${event.name}"`, 'none was given')
+        }
+        return false
+      case 'SignalReceived':
+        if (event.op === null && !this.handlers.signals.has(event.name!)) {
+          this.#mismatch(event, `a handler of signal "${event.name}"`, 'none is registered')
+          return false
+        }
+        break
+      case 'UpdateReceived':
+        if (!this.handlers.updates.has(event.name!)) {
+          this.#mismatch(event, `a handler of update "${event.name}"`, 'none is registered')
+          return false
+        }
+        break
       default:
         break
     }
     if (isTerminal(event.type)) {
-      this.#checkOutcome(event)
+      const misfit = compareEnd(event, this.#state)
+      if (misfit !== null) this.#misfit(event, misfit)
       return false
     }
     // A settled operation's late event (the run was cancelled meanwhile) changes nothing.
@@ -196,7 +214,7 @@ export class Execution implements TurnSource, Turn, Asker {
   }
 
   apply(): void {
-    if (this.#dropped) return
+    if (this.#dropped || this.#conditions.settle()) return
     const event = this.#event!
     try {
       this.#apply(event)
@@ -209,14 +227,31 @@ export class Execution implements TurnSource, Turn, Asker {
     }
   }
 
+  more(): boolean {
+    this.#more =
+      this.#conditions.size > 0 &&
+      !this.#dropped &&
+      this.blockage === null &&
+      this.outcome === null &&
+      this.#conditions.look(() => this.#operations.length)
+    return this.#more
+  }
+
+  /** Something that stet knows of can wake the function (E5). */
+  get #canGoOn(): boolean {
+    return this.#awaitedPending > 0 || this.handlers.any || (this.#conditions.size > 0 && this.#pending.size > 0)
+  }
+
   close(): void {
     this.#event = null
     if (this.#dropped) return
-    if (this.blockage === null && this.outcome === null && this.#awaitedPending === 0) {
+    if (this.blockage === null && this.outcome === null && !this.#canGoOn) {
       this.#block({
         code: 'unrecorded_await',
         message:
-          'the workflow awaits something that is not recorded, so nothing that stet knows of can wake it. Wrap it in ctx.step(name, fn).',
+          this.#conditions.size > 0
+            ? 'the workflow awaits a condition, and nothing that stet knows of can make it true: no operation is pending and no signal or update has a handler.'
+            : 'the workflow awaits something that is not recorded, so nothing that stet knows of can wake it. Wrap it in ctx.step(name, fn).',
       })
     }
     if (this.#recorded) this.#commands.length = 0
@@ -232,9 +267,27 @@ export class Execution implements TurnSource, Turn, Asker {
       case 'CancelRequested':
         this.#cancel(event.facts?.reason)
         return
-      case 'StepCompleted':
       case 'SignalReceived':
-        if (operation !== null) this.#resolve(operation, decode(event.payload))
+        if (operation === null) {
+          this.#handle(this.handlers.signals.get(event.name!)!, () => this.handlers.signal(event.name!, event.payload))
+          return
+        }
+        this.#resolve(operation, decode(event.payload))
+        return
+      case 'UpdateReceived':
+        this.#handle(this.handlers.updates.get(event.name!)!, () =>
+          this.handlers.update(event.name!, event.facts?.id ?? '', event.payload),
+        )
+        return
+      case 'StepCompleted':
+      case 'ChildCompleted':
+        this.#resolve(operation!, decode(event.payload))
+        return
+      case 'ChildStarted':
+        operation!.start(undefined)
+        return
+      case 'ChildFailed':
+        this.#reject(operation!, childFailure(operation!, event))
         return
       case 'StepFailed':
         this.#reject(operation!, stepFailure(operation!.name, event))
@@ -264,12 +317,28 @@ export class Execution implements TurnSource, Turn, Asker {
     }
     result.then(
       (value) => this.#ended({ type: 'completed', value }),
-      (error) =>
-        this.#ended({
-          type: error instanceof CancelledFailure && this.cancelRequested ? 'cancelled' : 'failed',
-          error,
-        }),
+      (error) => {
+        if (this.rollback.empty) this.#failed(error)
+        else
+          this.rollback
+            .run(createCtx(this, new CancelScope(this.scope, true)), error)
+            .then((last) => this.#failed(last))
+      },
     )
+  }
+
+  #failed(error: unknown): void {
+    this.#ended({ type: error instanceof CancelledFailure && this.cancelRequested ? 'cancelled' : 'failed', error })
+  }
+
+  /** Ends this run in favour of one that begins anew with another input. */
+  continueAsNew(payload: string | null, version: number | null): void {
+    this.outcome ??= { type: 'continued', payload, version }
+  }
+
+  /** Runs a handler with what its registration had seen, and what this turn has. */
+  #handle({ seen }: { seen: Frontier | null }, body: () => void): void {
+    withFrontier(seen ?? this.#turnFrontier, body)
   }
 
   #ended(outcome: Outcome): void {
@@ -277,21 +346,50 @@ export class Execution implements TurnSource, Turn, Asker {
       this.#outsideTurn(outcome.type === 'completed' ? 'the workflow returned' : 'the workflow threw an error')
       return
     }
-    this.outcome = outcome
+    // Whoever continues as new has ended before; what the function does behind that is of no account.
+    this.outcome ??= outcome
   }
 
   #cancel(reason: string | undefined): void {
     if (this.cancelRequested !== null) return
     this.cancelRequested = { reason }
     const message = reason === undefined ? 'the run was cancelled' : `the run was cancelled: ${reason}`
+    this.cancelScope(this.scope, () => new CancelledFailure(message))
+  }
+
+  /** Cancels what a scope waits for (S1). Called inside a turn. */
+  cancelScope(scope: CancelScope, makeError: () => Error): void {
+    let heard = this.#conditions.cancel(scope, makeError)
     for (const operation of [...this.#pending]) {
+      const { request } = operation
       // Timers made by setTimeout belong to code that knows nothing of cancellation.
-      if (operation.request.kind === 'timer' && operation.request.callback !== undefined) continue
+      if (request.kind === 'timer' && request.callback !== undefined) continue
       // A skip is only put on record: there is nothing to cancel.
-      if (operation.kind === 'skip') continue
+      if (request.kind === 'skip' || !scope.covers(operation.scope)) continue
+      heard ||= operation.awaited
+      if (request.kind === 'child' && request.child.cancellation !== 'abandon') {
+        if (!operation.cancelAsked) this.#askToCancel(operation, request.child.id)
+        if (request.child.cancellation === 'wait') continue
+      }
       this.#commands.push({ do: 'abandon', operation })
-      this.#reject(operation, new CancelledFailure(message))
+      this.#reject(operation, makeError())
     }
+    if (!heard) scope.keep(makeError)
+  }
+
+  /** A step of the engine's own that nothing cancels: whoever cancels this run wants its children cancelled too. */
+  #askToCancel(operation: Operation, to: string): void {
+    operation.cancelAsked = true
+    const causes = [operation.index]
+    this.ask(
+      `cancel ${to}`.slice(0, 200),
+      {
+        kind: 'step',
+        step: engineStep,
+        does: { what: 'cancel', to, reason: 'the run that started it was cancelled' },
+      },
+      { causes, scope: new CancelScope(this.scope, true), where: operation.where },
+    )
   }
 
   #fire(operation: Operation): void {
@@ -364,7 +462,15 @@ export class Execution implements TurnSource, Turn, Asker {
    * Asks for an operation on behalf of the executing continuation. `causes` and `where` are given when the shape is
    * declared (a dag): it was not this continuation's code that decided them.
    */
-  ask(name: string, request: OperationRequest, causes?: readonly number[], where?: string): Operation {
+  ask(
+    name: string,
+    request: OperationRequest,
+    {
+      causes,
+      where,
+      scope = this.scope,
+    }: { causes?: readonly number[]; where?: string | undefined; scope?: CancelScope } = {},
+  ): Operation {
     const index = this.#operations.length
     const nth = (this.#named.get(name) ?? 0) + 1
     this.#named.set(name, nth)
@@ -377,10 +483,16 @@ export class Execution implements TurnSource, Turn, Asker {
         causes: causes === undefined ? (currentFrontier() ?? this.#start) : new Frontier(this, causes),
         where: where ?? (request.kind === 'step' ? placesOf(this.definition).find(name, request.step.fn) : callsite()),
         askedAt: this.#now,
+        scope,
       },
       this,
     )
     this.#operations.push(operation)
+    const cancelled = scope.takeUndelivered()
+    if (cancelled !== null) {
+      operation.reject(cancelled)
+      return operation
+    }
     this.#pending.add(operation)
     // What is asked for after the outcome can no longer happen; it keeps its number, as it will on every replay.
     if (this.outcome === null) this.#commands.push({ do: 'perform', operation })
@@ -389,6 +501,68 @@ export class Execution implements TurnSource, Turn, Asker {
 
   awaits(): void {
     this.#awaitedPending++
+  }
+
+  awaitsNoMore(): void {
+    this.#awaitedPending--
+  }
+
+  /** Waits until the predicate holds. It is looked at now, and then at the end of each turn. */
+  condition(predicate: () => boolean, scope: CancelScope): { promise: Promise<void>; forget: () => void } {
+    const cancelled = scope.takeUndelivered()
+    if (cancelled !== null) return { promise: Promise.reject(cancelled), forget: () => {} }
+    return this.#conditions.add(predicate, scope)
+  }
+
+  /** Puts something on record that takes no number (E7). */
+  record(record: Pick<EventDraft, 'type' | 'name' | 'payload'>): void {
+    const draft = this.#records.add(record)
+    if (this.outcome === null) this.#commands.push({ do: 'record', draft })
+  }
+
+  /** What the code has put on record and the history does not have. */
+  get unrecorded(): EventDraft[] {
+    return [...this.#records.unrecorded, ...this.handlers.unrecorded]
+  }
+
+  /** Messages of a name have a handler now: those that are there can be taken. */
+  listen(): void {
+    this.#commands.push({ do: 'listen' })
+  }
+
+  /** What the executing continuation has seen. */
+  get seen(): Frontier {
+    return currentFrontier() ?? this.#start
+  }
+
+  /**
+   * True when this run is on the patched path: it reached the place for the first time beyond its recorded history, or
+   * it is on record that it did.
+   */
+  patched(id: string): boolean {
+    const { patched, first } = this.#records.patch(id, this.lastSeq)
+    if (first) this.record({ type: 'PatchMarked', name: id, payload: null })
+    return patched
+  }
+
+  /** Calls `body` in a turn in which the run may be looked at, and nothing may be asked for (a query). */
+  look(body: () => void, done: () => void): void {
+    const turn: Turn = {
+      run: this,
+      frontier: () => this.#start,
+      apply: () => {
+        this.#answering = true
+        body()
+      },
+      more: () => {
+        this.#answering = false
+        return false
+      },
+      close: done,
+    }
+    // Not in the middle of something: after the turn of its conditions.
+    const begin = () => (this.#more ? originals.setImmediate(begin) : enqueueTurn(turn))
+    begin()
   }
 
   /** Takes back an operation that the function no longer wants (clearTimeout). */
@@ -404,7 +578,13 @@ export class Execution implements TurnSource, Turn, Asker {
    * @throws StetError inside a step, and in the turn of another run
    */
   inTurn(what: string): boolean {
-    if (shared.current === this) return this.blockage === null
+    if (shared.current === this) {
+      if (!this.#answering) return this.blockage === null
+      throw new StetError(
+        'in_query',
+        `${what} was called in the handler of a query. A query only looks: let it return what the workflow has put into variables.`,
+      )
+    }
     const step = shared.step.getStore()
     if (step !== undefined && shared.current === null) {
       throw new StetError(
@@ -466,56 +646,25 @@ export class Execution implements TurnSource, Turn, Asker {
 
   // ── mismatches ─────────────────────────────────────────────────────────────────────────────────
 
+  /** What the code had come to, for a comparison with what is recorded. */
+  get #state(): CodeState {
+    return { outcome: this.outcome, pending: this.#pending }
+  }
+
   #operationOf(event: RecordedEvent): Operation | null {
     const operation = this.#operations[event.op!]
-    const kind = kindOf(event)
-    const expected = `operation ${event.op}: ${describeOperation(kind, event.name)}`
-    if (operation === undefined) {
-      const waiting = [...this.#pending].map((pending) => `${pending.describe()}${at(pending)}`)
-      this.#mismatch(
-        event,
-        expected,
-        this.outcome !== null
-          ? 'the workflow had already returned'
-          : `not asked for; the workflow waits for ${waiting.length === 0 ? 'nothing' : waiting.slice(0, 5).join(', ')}`,
-        [...this.#pending].at(-1)?.where,
-      )
-      return null
-    }
-    if (operation.kind !== kind || operation.name !== event.name) {
-      this.#mismatch(event, expected, `operation ${event.op}: ${operation.describe()}`, operation.where)
-      return null
-    }
-    return operation
+    const misfit = compareOperation(event, operation, this.#state)
+    if (misfit === null) return operation!
+    this.#misfit(event, misfit)
+    return null
   }
 
-  #checkOutcome(event: RecordedEvent): void {
-    if (event.type === 'RunTerminated' || event.facts?.neverBegan) return
-    const actual = this.outcome === null ? 'still running' : this.outcome.type
-    const expected = { RunCompleted: 'completed', RunFailed: 'failed', RunCancelled: 'cancelled' }[event.type as string]
-    // The run's time was up, or its result could not be stored: not the function's own doing.
-    if (event.type === 'RunFailed' && ['timeout', 'result'].includes(event.facts?.kind ?? '')) return
-    if (expected !== undefined && expected !== actual) {
-      const waiting = [...this.#pending].slice(0, 5).map((pending) => `${pending.describe()}${at(pending)}`)
-      this.#mismatch(
-        event,
-        `the run ${expected}`,
-        this.outcome === null
-          ? `the workflow still waits for ${waiting.join(', ') || 'something that is not recorded'}`
-          : `the run ${actual}`,
-        [...this.#pending].at(-1)?.where,
-      )
-    }
+  #mismatch(event: RecordedEvent, expected: string, actual: string): void {
+    this.#misfit(event, { expected, actual, where: undefined })
   }
 
-  #mismatch(event: RecordedEvent, expected: string, actual: string, where?: string | undefined): void {
-    const recordedAt = event.facts?.where
-    const message =
-      `the code does not fit the history at event ${event.seq} (${event.type}).\n` +
-      `  expected: ${expected}${recordedAt === undefined ? '' : `, as recorded from ${recordedAt}`}\n` +
-      `  got:      ${actual}${where === undefined || actual.includes(where) ? '' : `, at ${where}`}\n` +
-      '  Keep the old code under its version, use ctx.patched(id) around the change, or fork the run.'
-    this.#block({ code: 'nondeterminism', message, where, mismatch: { seq: event.seq, expected, actual } })
+  #misfit(event: RecordedEvent, misfit: Misfit): void {
+    this.#block(blockageOf(event, misfit))
   }
 
   #block(blockage: Blockage): void {
@@ -532,41 +681,4 @@ function placesOf(definition: Definition): StepPlaces {
     places.set(definition, found)
   }
   return found
-}
-
-function at(operation: Operation): string {
-  return operation.where === undefined ? '' : ` at ${operation.where}`
-}
-
-function kindOf(event: RecordedEvent): OperationKind {
-  switch (event.type) {
-    case 'SignalReceived':
-      return 'signal'
-    case 'TimerStarted':
-    case 'TimerFired':
-    case 'TimerCancelled':
-      return event.facts?.kind === 'signal' ? 'signal' : 'timer'
-    case 'StepSkipped':
-      return 'skip'
-    default:
-      return 'step'
-  }
-}
-
-/** The failure that the function sees; built from the record alone, so it is the same on every replay. */
-function stepFailure(name: string, event: RecordedEvent): StepFailure {
-  const cause = event.payload === null ? new Error('unknown error') : decodeError(event.payload)
-  const attempts = event.facts?.attempt ?? 1
-  return new StepFailure(
-    `step "${name}" failed after ${attempts} attempt${attempts === 1 ? '' : 's'}: ${cause.message}`,
-    { step: name, attempts, cause },
-  )
-}
-
-/** The typed error for a blockage. */
-export function blockageError(blockage: Blockage): StetError {
-  if (blockage.mismatch !== undefined) {
-    return new NondeterminismError(blockage.message, { ...blockage.mismatch, where: blockage.where })
-  }
-  return new StetError(blockage.code, blockage.message)
 }

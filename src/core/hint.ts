@@ -4,6 +4,11 @@ export type Hint =
   /** Workers have come or gone. */
   | { readonly kind: 'workers'; readonly ids: readonly string[] }
   | { readonly kind: 'message'; readonly runIds: readonly string[] }
+  /** Updates of these runs were answered. */
+  | { readonly kind: 'answered'; readonly runIds: readonly string[] }
+  /** Somebody asks these workflows something; `ids` of their answers. */
+  | { readonly kind: 'query'; readonly ids: readonly string[] }
+  | { readonly kind: 'queryAnswered'; readonly ids: readonly string[] }
   | {
       readonly kind: 'closed'
       readonly runIds: readonly string[]

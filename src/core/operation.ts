@@ -2,15 +2,49 @@ import { operationOf } from './causes.js'
 import type { EventFacts } from './events.js'
 import type { Frontier } from './frontier.js'
 import { resolveRetry } from './retry.js'
+import type { CancelScope } from './scope.js'
 import { type ResolvedStep, resolveStep } from './step.js'
+import type { Attributes, ChildOptions, StepContext, Tx } from './types.js'
 
 /** What an operation asks for. The runner performs it; the core only waits for its events. */
 export type OperationRequest =
-  | { readonly kind: 'step'; readonly step: ResolvedStep }
+  | { readonly kind: 'step'; readonly step: ResolvedStep; readonly does?: EngineWork }
   | { readonly kind: 'timer'; readonly dueAt: number; readonly callback?: () => void }
   | { readonly kind: 'signal'; readonly dueAt: number | null; readonly fallback?: { readonly value: unknown } }
   /** A task that will not run: nothing is performed, `StepSkipped` with the reason is recorded, which settles it. */
   | { readonly kind: 'skip'; readonly reason: string }
+  | { readonly kind: 'child'; readonly child: ChildRequest }
+
+/** Steps whose body the engine brings along, in place of the user's. */
+export type EngineWork =
+  | { readonly what: 'transaction'; readonly fn: (tx: Tx, step: StepContext) => Promise<unknown> }
+  | {
+      readonly what: 'signal'
+      readonly to: string
+      readonly name: string
+      readonly payload: string | null
+      readonly messageId: string | null
+    }
+  | { readonly what: 'cancel'; readonly to: string; readonly reason: string | null }
+
+/** A run that is to be started by this one. */
+export interface ChildRequest {
+  /** Follows from the parent's run id and the operation: starting it twice is starting it once. */
+  readonly runId: string
+  readonly id: string
+  readonly workflow: string
+  readonly version: number | null
+  /** Null: that of the parent. */
+  readonly queue: string
+  readonly priority: number
+  readonly timeoutMs: number | null
+  readonly payload: string | null
+  readonly attributes: Attributes | null
+  readonly parentClosePolicy: NonNullable<ChildOptions['parentClosePolicy']>
+  readonly cancellation: NonNullable<ChildOptions['cancellation']>
+  /** Somebody wants to know when it has been started. */
+  readonly staged: boolean
+}
 
 export type OperationKind = OperationRequest['kind']
 
@@ -22,6 +56,7 @@ const settledStep: OperationRequest = {
 /** Who is told that some code began to wait for an operation. */
 export interface Asker {
   awaits(operation: Operation): void
+  awaitsNoMore(operation: Operation): void
 }
 
 /** Something that the function asked for, and waits for until an event settles it. */
@@ -43,8 +78,15 @@ export class Operation {
   failedAttempts = 0
   /** When the next attempt of a step may begin; null: at once. */
   nextAttemptAt: number | null = null
-  /** Its `StepScheduled` or `TimerStarted` is in the history. */
+  /** Its `StepScheduled`, `TimerStarted` or `ChildStarted` is in the history. */
   announced = false
+  /** What it is cancelled with. */
+  readonly scope: CancelScope
+  /** A child: settles when it has been started. */
+  readonly started: Promise<any> | null
+  /** A child was asked to cancel itself: if it does, that was this run's own wish. */
+  cancelAsked = false
+  #start: (value: unknown) => void = () => {}
   #resolve!: (value: unknown) => void
   #reject!: (reason: unknown) => void
   #awaited = false
@@ -54,7 +96,7 @@ export class Operation {
     index: number,
     name: string,
     request: OperationRequest,
-    origin: { nth: number; causes: Frontier; where: string | undefined; askedAt: number },
+    origin: { nth: number; causes: Frontier; where: string | undefined; askedAt: number; scope: CancelScope },
     asker: Asker,
   ) {
     this.index = index
@@ -64,12 +106,32 @@ export class Operation {
     this.causes = origin.causes
     this.where = origin.where
     this.askedAt = origin.askedAt
+    this.scope = origin.scope
     this.#asker = asker
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
     })
     ;(this.promise as any)[operationOf] = this
+    if (request.kind === 'child' && request.child.staged) {
+      this.started = new Promise((resolve) => {
+        this.#start = resolve
+      })
+      ;(this.started as any)[operationOf] = this
+      // Whoever waits for the start hears of a failure by it; the result may have nobody who waits.
+      this.promise.catch(ignore)
+    } else {
+      this.started = null
+    }
+  }
+
+  /** Resolves `started`. Whoever waited for that does not wait for the result. */
+  start(value: unknown): void {
+    if (this.#awaited) {
+      this.#awaited = false
+      this.#asker.awaitsNoMore(this)
+    }
+    this.#start(value)
   }
 
   /** Set by the promise hooks when some code goes to wait for this operation. */
@@ -103,6 +165,8 @@ export class Operation {
 
   reject(reason: unknown): void {
     this.settled = true
+    // Whatever waits for the start of a child that will not be started.
+    if (this.started !== null) this.#start(this.promise)
     // A failure that nobody looks at is not an error of the process: it is in the history.
     this.promise.catch(ignore)
     this.#reject(reason)

@@ -75,8 +75,10 @@ export function runPlan(plan: Plan, input: unknown): Promise<Record<string, unkn
         skip !== null
           ? { kind: 'skip', reason: skip }
           : { kind: 'step', step: { ...task.step, fn: (context) => task.call(input, outputOf, context) } },
-        dependencies.length === 0 ? [0] : dependencies.map((each) => operations[each]!).sort((a, b) => a - b),
-        task.where,
+        {
+          causes: dependencies.length === 0 ? [0] : dependencies.map((each) => operations[each]!).sort((a, b) => a - b),
+          where: task.where,
+        },
       )
       operations[index] = operation.index
       return operation.promise

@@ -16,6 +16,8 @@ interface Shared {
   current: RunInTurn | null
   /** What a step's body, and everything that it calls, belongs to. */
   readonly step: AsyncLocalStorage<StepInProgress>
+  /** The ctx of the scope that code of a run is in, for `context()`. */
+  readonly scope: AsyncLocalStorage<{ readonly run: RunInTurn; readonly ctx: Ctx }>
 }
 
 export interface StepInProgress {
@@ -32,5 +34,6 @@ const found = everywhere[key] ?? {}
 export const shared: Shared = Object.assign(found, {
   current: found.current ?? null,
   step: found.step ?? new AsyncLocalStorage<StepInProgress>(),
+  scope: found.scope ?? new AsyncLocalStorage<{ readonly run: RunInTurn; readonly ctx: Ctx }>(),
 })
 everywhere[key] = shared

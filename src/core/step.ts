@@ -57,3 +57,11 @@ function atLeastOneMs(ms: number, what: string): number {
   if (ms >= 1) return ms
   throw new InvalidInputError(`${what}: expected at least 1 ms, got ${ms} ms.`)
 }
+
+/** A step whose body the worker brings along. It is tried until it succeeds, or the error says that it never will. */
+export const engineStep: ResolvedStep = resolveStep(
+  'engine',
+  () => undefined,
+  { retry: { maxAttempts: Number.POSITIVE_INFINITY, maxInterval: '30s' } },
+  resolveRetry(undefined, ''),
+)

@@ -5,6 +5,7 @@
  *     Two immediates that are registered together have nothing between them (closing by one immediate after the
  *     microtasks, or by a timer, lets callbacks of others in).
  * T2. Turns of one run come in the order in which they were asked for, because immediates do.
+ * T3. What a turn made true by itself (a condition) is applied in a further turn, before `close` is called.
  */
 import { setImmediate as immediate } from 'node:timers'
 import { enterTurn, leaveTurn } from './causes.js'
@@ -17,6 +18,8 @@ export interface Turn {
   frontier(): Frontier
   /** Applies the event; the microtasks drain after it. */
   apply(): void
+  /** Inside the turn, at its end: true when there is more to apply at once, in one more turn. */
+  more(): boolean
   /** The turn is over: commands are there to be taken. */
   close(): void
 }
@@ -27,7 +30,7 @@ const soon = immediate
 /** Queues a turn. Never throws; `apply` must not throw. */
 export function enqueueTurn(turn: Turn): void {
   soon(begin, turn)
-  soon(end, turn)
+  soon(endAndClose, turn)
 }
 
 /** How many turns of a recorded history are queued at once: each visit of the event loop costs as much as a turn. */
@@ -35,18 +38,21 @@ const recordedTurns = 64
 
 /**
  * Queues the turns of recorded events, one after another, for as long as `next` has one (`atMost` in all); then calls
- * `done`. A turn is
- * asked for when its moment has come, so each sees what the one before it left.
+ * `done`. A turn is asked for when its moment has come, so each sees what the one before it left.
  */
 export function enqueueRecorded(next: () => Turn | null, atMost: number, done: () => void): void {
   let last: Turn | null = null
   let left = atMost
+  let more = false
   const beginNext = () => {
-    last = next()
+    if (!more) last = next()
     if (last !== null) begin(last)
   }
   const endLast = () => {
-    if (last !== null) end(last)
+    if (last === null) return
+    more = end(last)
+    if (more) left++
+    else last.close()
   }
   const queueMore = () => {
     const now = Math.min(left, recordedTurns)
@@ -69,8 +75,14 @@ function begin(turn: Turn): void {
   turn.apply()
 }
 
-function end(turn: Turn): void {
+function end(turn: Turn): boolean {
+  const more = turn.more()
   shared.current = null
   leaveTurn()
-  turn.close()
+  return more
+}
+
+function endAndClose(turn: Turn): void {
+  if (end(turn)) enqueueTurn(turn)
+  else turn.close()
 }

@@ -172,7 +172,13 @@ export interface ChildOptions {
   priority?: number
   timeout?: Duration
   attributes?: Attributes
+  /** What becomes of the child when this run closes before it: asked to cancel itself by default. */
   parentClosePolicy?: 'cancel' | 'terminate' | 'abandon'
+  /**
+   * What becomes of it when the scope around it is cancelled: `'wait'` (the default) asks it to cancel itself and waits
+   * for what comes of that, `'request'` asks and does not wait, `'abandon'` leaves it alone.
+   */
+  cancellation?: 'wait' | 'request' | 'abandon'
 }
 export interface ChildHandle<O> {
   readonly id: string

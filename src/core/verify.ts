@@ -78,11 +78,13 @@ export function sameOutcome(a: Outcome | null, b: Outcome | null): boolean {
 export function describeOutcome(outcome: Outcome | null): string {
   if (outcome === null) return 'the run goes on'
   const { type, what } = onRecord(outcome)
+  if (type === 'continued') return `the run continued as new with ${what.payload ?? 'undefined'}`
   if (type !== 'completed') return `the run ${type} with ${what.name}: ${what.message}`
   return `the run completed with ${encode(what, 'the result') ?? 'undefined'}`
 }
 
 function onRecord(outcome: Outcome): { type: Outcome['type']; what: any } {
+  if (outcome.type === 'continued') return { type: 'continued', what: { payload: outcome.payload } }
   if (outcome.type !== 'completed') return { type: outcome.type, what: brief(outcome.error) }
   try {
     return { type: 'completed', what: decode(encode(outcome.value, 'the result')) }

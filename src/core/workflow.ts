@@ -8,7 +8,7 @@ import type { AnyWorkflow, Ctx, Query, Signal, Update, Workflow, WorkflowOptions
 
 /** Recognised by every copy of the package. */
 const definitionOf = Symbol.for('stet.workflow')
-const schemaOf = Symbol.for('stet.schema')
+const schemaKey = Symbol.for('stet.schema')
 
 /** What the engine knows of a workflow. */
 export interface Definition {
@@ -130,12 +130,12 @@ export function signal<T = void>(name: string): Signal<T>
 export function signal<S extends Schema>(name: string, schema: S): Signal<Schema.InferOutput<S>>
 export function signal(name: string, schema?: Schema): Signal<any> {
   checkName(name, 'signal name')
-  return Object.freeze({ name, [schemaOf]: schema }) as unknown as Signal<any>
+  return Object.freeze({ name, [schemaKey]: schema }) as unknown as Signal<any>
 }
 
-/** The schema that a signal was made with. */
-export function schemaOfSignal(value: unknown): Schema | undefined {
-  return typeof value === 'object' && value !== null ? (value as any)[schemaOf] : undefined
+/** The schema that a signal or an update was made with. */
+export function schemaOf(value: unknown): Schema | undefined {
+  return typeof value === 'object' && value !== null ? (value as any)[schemaKey] : undefined
 }
 
 /**
@@ -148,10 +148,10 @@ export function query<R, A = void>(name: string): Query<A, R> {
 }
 
 /**
- * A typed name of an update: a validated request to a run, with an answer.
+ * A typed name of an update: a validated request to a run, with an answer. With a schema, arguments are checked when sent.
  * @example export const withdraw = update<number, { amount: number }>('withdraw')
  */
-export function update<R, A = void>(name: string): Update<A, R> {
+export function update<R, A = void>(name: string, schema?: Schema): Update<A, R> {
   checkName(name, 'update name')
-  return Object.freeze({ name }) as unknown as Update<A, R>
+  return Object.freeze({ name, [schemaKey]: schema }) as unknown as Update<A, R>
 }

@@ -8,7 +8,7 @@
 
 import type { EventFacts, EventType, RecordedEvent } from '../core/events.js'
 import type { Hint } from '../core/hint.js'
-import type { Attributes, RunFilter, RunStatus } from '../core/types.js'
+import type { Attributes, RunFilter, RunStatus, Tx } from '../core/types.js'
 
 export interface StartRequest {
   readonly runId: string
@@ -42,7 +42,7 @@ export interface ExistingRun {
 export interface MessageRequest {
   /** An id or a run id. */
   readonly run: string
-  readonly kind: 'signal' | 'cancel' | 'terminate'
+  readonly kind: 'signal' | 'update' | 'cancel' | 'terminate'
   readonly name: string | null
   readonly payload: string | null
   readonly messageId: string | null
@@ -52,6 +52,21 @@ export interface MessageRequest {
 export interface MessageAnswer {
   readonly runId: string | null
   readonly closed: RunStatus | null
+}
+
+/** `existing`: what stood under the id. `closed`: it takes no message, so nothing was done. */
+export interface StartedAndPosted {
+  readonly runId: string
+  readonly existing: ExistingRun | null
+  readonly closed: RunStatus | null
+}
+
+export interface VersionCount {
+  readonly workflow: string
+  readonly version: number
+  readonly open: number
+  /** Some live worker has the code. */
+  readonly served: boolean
 }
 
 export interface WorkerLanes {
@@ -79,15 +94,19 @@ export interface ClaimedRun {
   readonly crashes: number
   /** When its time is up, ms since the epoch; null: never. */
   readonly deadline: number | null
+  /** Another run has started it. */
+  readonly hasParent: boolean
   /** The whole history, when nothing but the start is in it; else null, to be loaded. */
   readonly started: RecordedEvent | null
 }
 
 export interface InboxMessage {
   readonly n: number
-  readonly kind: MessageRequest['kind']
+  /** Beside those that are sent: `child`, what came of a child; `result`, of a step's own transaction. */
+  readonly kind: MessageRequest['kind'] | 'child' | 'result'
   readonly name: string | null
   readonly payload: string | null
+  readonly messageId: string | null
 }
 
 export interface LoadedRun {
@@ -110,6 +129,25 @@ export interface AppendEvent {
   readonly facts: string | null
   /** The inbox message that this event takes in. */
   readonly inboxN: number | null
+  /** The run that this event starts. */
+  readonly child: ChildStart | null
+  /** The id of the update that this event answers. */
+  readonly answers: string | null
+}
+
+/** A run that another starts. */
+export interface ChildStart {
+  readonly runId: string
+  readonly id: string
+  readonly workflow: string
+  readonly version: number | null
+  readonly queue: string
+  readonly priority: number
+  readonly timeoutMs: number | null
+  readonly payload: string | null
+  readonly facts: string
+  readonly attributes: string | null
+  readonly parentClosePolicy: 'cancel' | 'terminate' | 'abandon'
 }
 
 export interface AppendAnswer {
@@ -117,6 +155,8 @@ export interface AppendAnswer {
   readonly at: number
   /** Runs whose events were refused: they are no longer this worker's. */
   readonly lost: ReadonlySet<string>
+  /** Children that were not started, for an open run has their id. */
+  readonly notStarted: ReadonlySet<string>
   /** The worker may write nothing any more. */
   readonly fenced: boolean
 }
@@ -141,7 +181,7 @@ export const suspectAfter = 2
 export interface RowChange {
   readonly runId: string
   readonly claim: number
-  readonly status: 'waiting' | 'pending' | 'blocked' | 'completed' | 'failed' | 'cancelled' | 'terminated'
+  readonly status: 'waiting' | 'pending' | 'blocked' | 'completed' | 'failed' | 'cancelled' | 'terminated' | 'continued'
   /** Parking: refused if the run has accepted other messages than these. Null: whatever was accepted. */
   readonly seen: number | null
   readonly due: number | null
@@ -155,6 +195,12 @@ export interface RowChange {
     readonly payload: string | null
     readonly facts: string | null
   } | null
+  /** Closing: its parent, if it has one that is open, gets a message. */
+  readonly hasParent: boolean
+  /** Closing: it has started children, who are to be told (`tellChildren`). */
+  readonly hasChildren: boolean
+  /** The run that follows this one, with the payload of the closing event as its input. */
+  readonly successor: { readonly runId: string; readonly version: number | null } | null
 }
 
 export type RowAnswer =
@@ -179,6 +225,10 @@ export interface Beat {
   readonly ready: boolean
   /** Among them are runs that are to be claimed one at a time. */
   readonly suspects: boolean
+  /** Children wait to be told that their parent has closed. */
+  readonly chores: boolean
+  /** Somebody asks runs something. */
+  readonly queries: boolean
   /** When the next waiting run is due, ms since the epoch. */
   readonly nextDue: number | null
   /** Workers that should be gone: their lease is over, or they own runs without being there. */
@@ -228,6 +278,7 @@ export interface RunRow {
   readonly problem: string | null
   readonly error: { readonly name: string; readonly message: string } | null
   readonly attributes: Attributes | null
+  readonly parent: { readonly id: string; readonly runId: string } | null
   readonly historyLength: number
 }
 
@@ -235,6 +286,44 @@ export interface RunResult {
   readonly runId: string
   readonly status: RunStatus
   readonly payload: string | null
+  /** The run that follows one that continued as new. */
+  readonly successor: string | null
+}
+
+/** A run that was closed without a worker. `parent`: the run that was told. */
+export interface ClosedUnowned {
+  readonly parent: string | null
+}
+
+/** What is known of an update that was sent. */
+export interface UpdateAnswer {
+  /** `payload`: the answer, or the error that it was rejected with. */
+  readonly answer: { readonly accepted: boolean; readonly payload: string | null } | null
+  /** The status of the run, if it is closed. */
+  readonly closed: RunStatus | null
+  readonly successor: string | null
+}
+
+/** A question to a run. */
+export interface QueryRequest {
+  readonly id: string
+  readonly runId: string
+  readonly name: string
+  readonly payload: string | null
+}
+
+/** One that a worker has taken on. */
+export interface TakenQuery extends QueryRequest {
+  readonly workflow: string
+  readonly version: number
+  readonly identity: { readonly id: string; readonly queue: string }
+}
+
+export interface QueryAnswer {
+  readonly id: string
+  readonly answer: string | null
+  /** A recorded error; null: it was answered. */
+  readonly error: string | null
 }
 
 export interface Store {
@@ -247,8 +336,12 @@ export interface Store {
   start(requests: readonly StartRequest[]): Promise<(ExistingRun | null)[]>
   /** An answer that is a promise: a transaction of somebody has the run locked, and the others need not wait for that. */
   post(messages: readonly MessageRequest[]): Promise<(MessageAnswer | Promise<MessageAnswer>)[]>
-  /** Closes a run that nobody owns; false: somebody does, or it is closed. */
-  closeUnowned(runId: string, how: 'terminate' | 'cancelBeforeBegin', reason: string | null): Promise<boolean>
+  /** Closes a run that nobody owns; null: somebody does, or it is closed. */
+  closeUnowned(
+    runId: string,
+    how: 'terminate' | 'cancelBeforeBegin',
+    reason: string | null,
+  ): Promise<ClosedUnowned | null>
   /** Blocks a run that waits, unless somebody has had it since this claim. */
   blockParked(runId: string, claim: number, problem: string): Promise<boolean>
   resume(runId: string): Promise<boolean>
@@ -256,6 +349,18 @@ export interface Store {
   list(filter: RunFilter): Promise<{ rows: RunRow[]; next: string | null }>
   history(runId: string): Promise<RecordedEvent[]>
   results(runIds: readonly string[]): Promise<RunResult[]>
+  /** In the order of asking. */
+  answers(updates: readonly { readonly runId: string; readonly messageId: string }[]): Promise<UpdateAnswer[]>
+  /** Starts a run under an id, unless it is open, and sends it a message, both or neither. */
+  startAndPost(request: StartRequest, message: Omit<MessageRequest, 'run'>): Promise<StartedAndPosted>
+  /** Puts a question where workers find it; the status of a run that is not there: null. */
+  ask(query: QueryRequest): Promise<boolean>
+  /** Answers that have come, which are forgotten with this. */
+  collectAnswers(ids: readonly string[]): Promise<QueryAnswer[]>
+  /** Gives a waiting or blocked run to another version of its code. */
+  setVersion(runId: string, version: number): Promise<boolean>
+  /** Which versions have open runs, and how many. */
+  versions(workflow: string | null): Promise<VersionCount[]>
 
   // workers
   /** Registers the worker and keeps it alive until stopped. */
@@ -275,6 +380,27 @@ export interface Store {
   append(workerId: string, batch: string, events: readonly AppendEvent[]): Promise<AppendAnswer>
   /** Also gives the hint that runs have closed. */
   change(workerId: string, changes: readonly RowChange[]): Promise<ChangeAnswer>
+  /**
+   * Runs `body` in a transaction of the user's and puts its result into the run's inbox with the same commit. Null: the
+   * run is no longer this worker's, and nothing was committed.
+   */
+  transaction(
+    workerId: string,
+    run: { readonly runId: string; readonly claim: number; readonly op: number },
+    body: (tx: Tx) => Promise<string | null>,
+  ): Promise<{ readonly n: number; readonly payload: string | null } | null>
+  /** Puts attributes beside those that the run has; false: the run is no longer this worker's. */
+  setAttributes(workerId: string, runId: string, claim: number, attributes: string): Promise<boolean>
+  /** Those of the runs that are there. */
+  present(runIds: readonly string[]): Promise<Set<string>>
+  /** Asks children of runs that have closed to do what their policy says; how many such runs are left. */
+  tellChildren(): Promise<{
+    readonly left: number
+    readonly closed: readonly string[]
+    readonly posted: readonly string[]
+  }>
+  takeQueries(workerId: string, lanes: WorkerLanes): Promise<TakenQuery[]>
+  answerQuery(answer: QueryAnswer): Promise<void>
   saveCheckpoint(workerId: string, runId: string, claim: number, op: number, payload: string | null): Promise<boolean>
   /** Gives blocked runs of these workflows another try: the code may be other code now. Not those that end processes. */
   unblock(workflows: WorkerLanes['workflows']): Promise<number>

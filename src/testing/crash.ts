@@ -8,7 +8,7 @@ import { encode, encodeError } from '../core/codec.js'
 import { InvalidInputError, RunFailedError, StetError } from '../core/errors.js'
 import type { AnyWorkflow, Handle, Log, Workflow } from '../core/types.js'
 import { definition } from '../core/workflow.js'
-import type { CrashPoint } from '../worker/runner.js'
+import type { CrashPoint } from '../worker/host.js'
 import { Env, type TestEnv, type TestOptions } from './env.js'
 
 export interface CrashOptions extends Omit<TestOptions, 'workflows'> {

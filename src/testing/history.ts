@@ -76,7 +76,12 @@ function ended(outcome: Outcome | null, events: readonly RecordedEvent[]): Repla
   if (outcome === null) return { status }
   const difference = compareOutcome(outcome, events)
   const mismatch = difference === null ? {} : { mismatch: difference }
-  const result = outcome.type === 'completed' ? { output: outcome.value } : { error: outcome.error }
+  const result =
+    outcome.type === 'completed'
+      ? { output: outcome.value }
+      : outcome.type === 'continued'
+        ? {}
+        : { error: outcome.error }
   return { status, ...result, ...mismatch }
 }
 

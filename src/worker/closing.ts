@@ -3,17 +3,25 @@ import { encode, encodeError } from '../core/codec.js'
 import { TimeoutFailure } from '../core/errors.js'
 import type { EventFacts, EventType } from '../core/events.js'
 import type { Outcome } from '../core/execution.js'
+import { newRunId } from '../core/ids.js'
 
 export interface Closing {
-  readonly status: 'completed' | 'failed' | 'cancelled' | 'terminated'
+  readonly status: 'completed' | 'failed' | 'cancelled' | 'terminated' | 'continued'
   readonly type: EventType
   readonly payload: string | null
   readonly facts: EventFacts | null
   readonly error: { readonly name: string; readonly message: string } | null
+  readonly successor: { readonly runId: string; readonly version: number | null } | null
 }
 
 /** The end that the workflow's function came to. A result that cannot be stored fails the run. */
 export function closingOf(outcome: Outcome, workflow: string, cancelReason: string | undefined): Closing {
+  if (outcome.type === 'continued') {
+    const { payload, version } = outcome
+    const runId = newRunId()
+    const successor = { runId, version }
+    return { status: 'continued', type: 'RunContinued', payload, facts: { runId }, error: null, successor }
+  }
   if (outcome.type !== 'completed') {
     if (outcome.type === 'failed') return withError('failed', 'RunFailed', outcome.error, null)
     const facts = cancelReason === undefined ? null : { reason: cancelReason }
@@ -21,7 +29,7 @@ export function closingOf(outcome: Outcome, workflow: string, cancelReason: stri
   }
   try {
     const payload = encode(outcome.value, `the result of workflow "${workflow}"`)
-    return { status: 'completed', type: 'RunCompleted', payload, facts: null, error: null }
+    return { status: 'completed', type: 'RunCompleted', payload, facts: null, error: null, successor: null }
   } catch (error) {
     return withError('failed', 'RunFailed', error, { kind: 'result' })
   }
@@ -34,7 +42,7 @@ export function timedOut(workflow: string): Closing {
 
 export function terminated(reason: string | null): Closing {
   const facts = reason === null ? null : { reason }
-  return { status: 'terminated', type: 'RunTerminated', payload: null, facts, error: null }
+  return { status: 'terminated', type: 'RunTerminated', payload: null, facts, error: null, successor: null }
 }
 
 function withError(
@@ -43,7 +51,7 @@ function withError(
   thrown: unknown,
   facts: EventFacts | null,
 ): Closing {
-  return { status, type, payload: encodeError(thrown), facts, error: describeError(thrown) }
+  return { status, type, payload: encodeError(thrown), facts, error: describeError(thrown), successor: null }
 }
 
 /** Name and message of anything thrown, as a text column takes them. Never throws. */

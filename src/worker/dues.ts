@@ -97,3 +97,21 @@ export class Dues {
     if (now !== null && !this.#stopped) this.#onTime(now)
   }
 }
+
+/** What a run that parks waits for, as JSON: at most a thousand operations of it. */
+export function describeWaits(pending: Iterable<Operation>, dues: Dues): string {
+  const waits = []
+  for (const operation of pending) {
+    if (waits.length === 1_000) break
+    waits.push({
+      op: operation.index,
+      kind: operation.kind,
+      name: operation.name,
+      ...operation.facts,
+      askedAt: operation.askedAt,
+      ...(dues.has(operation) ? { dueAt: dues.at(operation) } : {}),
+      ...(operation.failedAttempts > 0 ? { attempts: operation.failedAttempts } : {}),
+    })
+  }
+  return JSON.stringify(waits)
+}

@@ -8,13 +8,15 @@
  *     is not needed any more; an older one rides along with the next flush, or starts one.
  * L4. Events of a run get their seq when they are sent, in the order in which they were queued, marks before them.
  */
-import type { EventDraft, RecordedEvent } from '../core/events.js'
-import type { AppendEvent, Store } from '../store/port.js'
+import type { EventDraft, EventType, RecordedEvent } from '../core/events.js'
+import type { AppendEvent, ChildStart, Store } from '../store/port.js'
 
 /** An event on its way, with what its run wants to remember about it. */
 export interface QueuedEvent extends EventDraft {
   /** The inbox message that it takes in. */
   readonly inboxN?: number
+  /** The run that it starts. */
+  readonly child?: ChildStart
 }
 
 interface Mark {
@@ -23,6 +25,16 @@ interface Mark {
 }
 
 const markAgeMs = 25
+
+/** What the code has put on record stays, also when it was the last that it did. */
+export function isRecord({ type }: EventDraft): boolean {
+  return isAnswer(type) || type === 'AttributesSet' || type === 'PatchMarked' || type === 'StepSkipped'
+}
+
+/** An event that the sender of an update waits for. */
+function isAnswer(type: EventType): boolean {
+  return type === 'UpdateCompleted' || type === 'UpdateRejected'
+}
 const maxEvents = 2_000
 const maxBytes = 8 * 1024 * 1024
 
@@ -36,19 +48,19 @@ export class RunLog {
   marks: Map<number, Mark> | null = null
   inFlight: RecordedEvent[] | null = null
   closed = false
-  readonly onCommitted: (events: RecordedEvent[]) => void
+  readonly onCommitted: (events: RecordedEvent[], notStarted: ReadonlySet<string>) => void
   readonly onLost: () => void
 
   constructor(
     runId: string,
     claim: number,
     nextSeq: number,
-    listener: { committed(events: RecordedEvent[]): void; lost(): void },
+    listener: { committed(events: RecordedEvent[], notStarted: ReadonlySet<string>): void; lost(): void },
   ) {
     this.runId = runId
     this.claim = claim
     this.nextSeq = nextSeq
-    this.onCommitted = (events) => listener.committed(events)
+    this.onCommitted = (events, notStarted) => listener.committed(events, notStarted)
     this.onLost = () => listener.lost()
   }
 
@@ -71,6 +83,7 @@ export class Flusher {
   readonly #onFenced: () => void
   readonly #onFailed: (error: unknown) => void
   readonly #onTime: (at: number) => void
+  readonly #onStarted: (queues: string[]) => void
   #dirty = new Set<RunLog>()
   readonly #marked = new Set<RunLog>()
   #busy = false
@@ -83,13 +96,20 @@ export class Flusher {
   constructor(
     store: Store,
     workerId: string,
-    listener: { fenced(): void; failed(error: unknown): void; time(at: number): void },
+    listener: {
+      fenced(): void
+      failed(error: unknown): void
+      time(at: number): void
+      /** Runs were started on these queues. */
+      started(queues: string[]): void
+    },
   ) {
     this.#store = store
     this.#workerId = workerId
     this.#onFenced = () => listener.fenced()
     this.#onFailed = (error) => listener.failed(error)
     this.#onTime = (at) => listener.time(at)
+    this.#onStarted = (queues) => listener.started(queues)
   }
 
   append(log: RunLog, event: QueuedEvent): void {
@@ -195,6 +215,8 @@ export class Flusher {
           payload: event.payload,
           facts,
           inboxN: event.inboxN ?? null,
+          child: event.child ?? null,
+          answers: isAnswer(event.type) ? (event.facts?.id ?? null) : null,
         })
         bytes += event.payload?.length ?? 0
         inFlight.push({
@@ -215,7 +237,7 @@ export class Flusher {
     if (batch.length === 0) return
     this.#busy = true
     this.#store.append(this.#workerId, `${this.#workerId}.${++this.#batches}`, batch).then(
-      ({ at, lost, fenced }) => {
+      ({ at, lost, notStarted, fenced }) => {
         this.#busy = false
         if (fenced) {
           this.#onFenced()
@@ -231,8 +253,10 @@ export class Flusher {
             continue
           }
           for (const event of events) (event as { at: number }).at = at
-          log.onCommitted(events)
+          log.onCommitted(events, notStarted)
         }
+        const queues = new Set(batch.flatMap(({ child }) => (child === null ? [] : [child.queue])))
+        if (queues.size > 0) this.#onStarted([...queues])
         if (this.#dirty.size > 0) this.#flush()
       },
       (error) => {

@@ -3,12 +3,23 @@ import { decode } from '../core/codec.js'
 import type { Operation } from '../core/operation.js'
 import type { InboxMessage } from '../store/port.js'
 
+/** What became of a child. */
+export interface ChildNews {
+  readonly n: number
+  readonly op: number
+  readonly status: string
+  readonly payload: string | null
+}
+
 export class Mailbox {
   /** Messages of the run that were looked at, counted as the store counts them. */
   seen = 0
   /** Somebody asked to terminate the run. */
   terminate: { reason: string | null } | null = null
   #messages: InboxMessage[] = []
+  #children: ChildNews[] = []
+  /** Results of steps that committed them in a transaction of their own. */
+  readonly #results = new Map<number, InboxMessage>()
   /** In the order of asking. */
   readonly #waiting = new Map<string, Operation[]>()
 
@@ -18,9 +29,21 @@ export class Mailbox {
     for (const message of messages) {
       if (message.n <= newest) continue
       this.seen = Math.max(this.seen, message.n)
-      if (message.kind === 'terminate')
-        this.terminate ??= { reason: (decode(message.payload) ?? null) as string | null }
-      else this.#messages.push(message)
+      switch (message.kind) {
+        case 'terminate':
+          this.terminate ??= { reason: (decode(message.payload) ?? null) as string | null }
+          break
+        case 'child': {
+          const [op, status] = message.name!.split(':') as [string, string]
+          this.#children.push({ n: message.n, op: Number(op), status, payload: message.payload })
+          break
+        }
+        case 'result':
+          this.#results.set(Number(message.name), message)
+          break
+        default:
+          this.#messages.push(message)
+      }
     }
     this.seen = Math.max(this.seen, msgs)
   }
@@ -31,6 +54,26 @@ export class Mailbox {
     if (cancel === undefined) return null
     this.#messages = this.#messages.filter(({ kind }) => kind !== 'cancel')
     return { n: cancel.n, reason: (decode(cancel.payload) ?? undefined) as string | undefined }
+  }
+
+  /** What came of children, oldest first; taken out. */
+  takeChildren(): ChildNews[] {
+    const news = this.#children
+    this.#children = []
+    return news
+  }
+
+  /** The result that an earlier attempt of this step committed with its transaction, taken out. */
+  takeResult(op: number): InboxMessage | undefined {
+    const result = this.#results.get(op)
+    this.#results.delete(op)
+    return result
+  }
+
+  /** A result that this worker has just committed: it counts as seen. */
+  sawResult(n: number): void {
+    // Messages that came before it may not have been fetched: only then is the count not ours to move.
+    if (n === this.seen + 1) this.seen = n
   }
 
   /** Names of signals that are there. */
@@ -58,9 +101,19 @@ export class Mailbox {
     const waiting = this.#waiting.get(name) ?? []
     while (waiting.length > 0 && !wants(waiting[0]!)) waiting.shift()
     if (waiting.length === 0) return null
-    const i = this.#messages.findIndex((message) => message.kind === 'signal' && message.name === name)
-    if (i === -1) return null
-    const [message] = this.#messages.splice(i, 1)
-    return { operation: waiting.shift()!, message: message! }
+    const message = this.#take((each) => each.kind === 'signal' && each.name === name)
+    return message === undefined ? null : { operation: waiting.shift()!, message }
+  }
+
+  /** The oldest message that has a handler, taken out. */
+  takeHandled(handles: (kind: 'signal' | 'update', name: string) => boolean): InboxMessage | undefined {
+    return this.#take(
+      ({ kind, name }) => (kind === 'signal' || kind === 'update') && name !== null && handles(kind, name),
+    )
+  }
+
+  #take(wanted: (message: InboxMessage) => boolean): InboxMessage | undefined {
+    const i = this.#messages.findIndex(wanted)
+    return i === -1 ? undefined : this.#messages.splice(i, 1)[0]
   }
 }

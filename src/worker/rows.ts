@@ -19,6 +19,7 @@ export class RowChanger {
   readonly #onFenced: () => void
   readonly #onFailed: (error: unknown) => void
   readonly #onClosed: (runIds: string[]) => void
+  readonly #onLeftChildren: () => void
   #waiting: Waiting[] = []
   #busy = false
   #scheduled = false
@@ -27,13 +28,20 @@ export class RowChanger {
   constructor(
     store: Store,
     workerId: string,
-    listener: { fenced(): void; failed(error: unknown): void; closed(runIds: string[]): void },
+    listener: {
+      fenced(): void
+      failed(error: unknown): void
+      closed(runIds: string[]): void
+      /** Runs have closed that started others. */
+      leftChildren(): void
+    },
   ) {
     this.#store = store
     this.#workerId = workerId
     this.#onFenced = () => listener.fenced()
     this.#onFailed = (error) => listener.failed(error)
     this.#onClosed = (runIds) => listener.closed(runIds)
+    this.#onLeftChildren = () => listener.leftChildren()
   }
 
   change(change: RowChange, done: Waiting['done']): void {
@@ -80,6 +88,7 @@ export class RowChanger {
           waiting.done(answer)
         }
         if (closed.length > 0) this.#onClosed(closed)
+        if (batch.some(({ change }) => change.terminal !== null && change.hasChildren)) this.#onLeftChildren()
       } catch (error) {
         this.#onFailed(error)
         break

@@ -10,64 +10,25 @@
  */
 import { decode, encode, encodeError } from '../core/codec.js'
 import { createLog } from '../core/ctx.js'
-import { originals } from '../core/determinism.js'
 import { CancelledFailure, StetError } from '../core/errors.js'
 import type { EventDraft, EventFacts, EventType, RecordedEvent } from '../core/events.js'
-import { type Blockage, Execution, type LogLevel, type Outcome } from '../core/execution.js'
-import type { Operation } from '../core/operation.js'
-import { decideRetry } from '../core/retry.js'
+import { type Blockage, Execution, type Outcome } from '../core/execution.js'
+import type { ChildRequest, EngineWork, Operation } from '../core/operation.js'
+import { askExecution } from '../core/query.js'
+import type { StepContext } from '../core/types.js'
 import type { Definition } from '../core/workflow.js'
-import {
-  type ClaimedRun,
-  type InboxMessage,
-  type LoadedRun,
-  type RowChange,
-  type Store,
-  suspectAfter,
-} from '../store/port.js'
-import { Attempt, type AttemptResult, type StepSlots } from './attempts.js'
+import { type ClaimedRun, type InboxMessage, type LoadedRun, type RowChange, suspectAfter } from '../store/port.js'
+import { attemptEnd, attemptEnds, attemptFacts, isAtMostOnce, marks } from './attempt-ends.js'
+import { Attempt, type AttemptResult } from './attempts.js'
+import { AttributeWriter } from './attributes.js'
 import { blockSuspect, type Problem, problemOf } from './blocking.js'
-import type { DbClock } from './clock.js'
+import { childEvent, childStart, idConflict, notStarted } from './children.js'
 import { type Closing, closingOf, describeError, terminated, timedOut } from './closing.js'
-import { Dues } from './dues.js'
-import { type Flusher, RunLog } from './flusher.js'
+import { Dues, describeWaits } from './dues.js'
+import { engineBody } from './engine-steps.js'
+import { isRecord, RunLog } from './flusher.js'
+import type { RunnerHost } from './host.js'
 import { Mailbox } from './mailbox.js'
-import type { RowChanger } from './rows.js'
-
-/** What a runner needs of its worker. */
-export interface RunnerHost {
-  readonly workerId: string
-  readonly store: Store
-  readonly flusher: Flusher
-  readonly rows: RowChanger
-  readonly slots: StepSlots
-  readonly clock: DbClock
-  /** Replaces the bodies of steps by name (testing). */
-  readonly stepOverrides: ReadonlyMap<string, (...args: any[]) => unknown> | undefined
-  /** Replays each history once when its run is let go of, and reports any difference (dev and testing). */
-  readonly verify: ((runner: Runner, events: readonly RecordedEvent[]) => void) | undefined
-  /** A run whose next timer is no farther than this, ms, stays in memory. */
-  readonly holdMs: number
-  /** Told at each place where a crash makes a difference (testing). It may abandon the run. */
-  readonly passing: ((point: CrashPoint, step: string) => void) | undefined
-  /** False when the lease is over, as after a pause of the whole process: others may have gone on with the run. */
-  mayBegin(): boolean
-  log(level: LogLevel, message: string, fields: object): void
-  /** The run is no longer held. `due`: when it wakes, if it waits. */
-  released(runner: Runner, due: number | null): void
-  /** Messages were accepted that the runner has not seen. */
-  fetchInbox(runner: Runner): void
-  /** A run that was held apart (`Runner.apart`) got on. */
-  gotOn(): void
-}
-
-/** Before a step's body begins; after its effect, before that is recorded; when an attempt's end has been committed. */
-export type CrashPoint = 'before' | 'effect' | 'commit'
-
-/** What an engine can write again and again without the run getting on: the SQL that counts crashes knows them too. */
-const marks: ReadonlySet<EventType> = new Set(['StepScheduled', 'TimerStarted'] as const)
-
-const attemptEnds: ReadonlySet<EventType> = new Set(['StepCompleted', 'StepFailed', 'AttemptFailed'] as const)
 
 type State = 'loading' | 'active' | 'leaving' | 'gone'
 
@@ -92,6 +53,10 @@ export class Runner {
   #checkpoints: Map<number, string | null> | null = null
   #missedMessages = false
   #cancelOnItsWay = false
+  /** Children whose start is on its way. */
+  readonly #starting = new Set<number>()
+  #hasChildren = false
+  readonly #attributes: AttributeWriter
   #timedOut = false
   #draining = false
   #apart: boolean
@@ -106,6 +71,7 @@ export class Runner {
     this.definition = definition
     this.#apart = claimed.crashes >= suspectAfter
     this.#events = host.verify === undefined ? null : []
+    this.#attributes = new AttributeWriter(host, claimed, () => this.#settleState())
     this.#dues = new Dues(host.clock, claimed.deadline, (now) => this.#onTime(now))
     this.#execution = new Execution(
       definition,
@@ -152,12 +118,14 @@ export class Runner {
   begin(loaded: LoadedRun): void {
     const { claimed } = this
     this.#openLog = new RunLog(this.runId, claimed.claim, loaded.events.length + 1, {
-      committed: (events) => this.#committed(events),
+      committed: (events, refused) => this.#committed(events, refused),
       lost: () => this.abandon(),
     })
     if (loaded.checkpoints.size > 0) this.#checkpoints = new Map(loaded.checkpoints)
     this.#mailbox.add(loaded.inbox, claimed.msgs)
     if (this.#events !== null) for (const event of loaded.events) this.#events.push(event)
+    this.#hasChildren = loaded.events.some(({ type }) => type === 'ChildStarted')
+    this.#attributes.restore(loaded.events)
     // A run that never ran before has nothing to replay: its first turn is live.
     this.#execution.live = loaded.events.length === 1
     this.#execution.deliverRecorded(loaded.events, () => this.#replayed())
@@ -168,9 +136,12 @@ export class Runner {
     this.#state = 'active'
     this.#execution.live = true
     if (this.#execution.blockage === null && this.#execution.outcome === null) {
-      this.#takeMessages()
+      for (const draft of this.#execution.unrecorded) this.#append(draft)
+      void this.#findConflicts()
       // A cancel that is already there comes first: what it cancels is never begun.
+      this.#takeCancel()
       if (!this.#cancelOnItsWay) this.#performAll()
+      this.#takeMessages()
       this.#dues.arm(this.claimed.deadline)
     }
     if (this.#missedMessages) this.#host.fetchInbox(this)
@@ -183,7 +154,7 @@ export class Runner {
 
   // ── delivering events ──────────────────────────────────────────────────────────────────────────
 
-  #committed(events: RecordedEvent[]): void {
+  #committed(events: RecordedEvent[], refused: ReadonlySet<string>): void {
     if (this.#state === 'gone') return
     if (this.#apart && events.some(({ type }) => !marks.has(type))) {
       this.#apart = false
@@ -194,6 +165,10 @@ export class Runner {
         if (attemptEnds.has(type) && !this.gone) this.#host.passing('commit', name!)
       }
       if (this.gone) return
+    }
+    for (const { type, op, payload, facts } of events) {
+      if (type === 'AttributesSet') this.#attributes.write(payload)
+      else if (type === 'ChildStarted' && refused.has(facts?.runId ?? '')) this.#idConflict(op!)
     }
     this.#deliver(events)
   }
@@ -227,11 +202,15 @@ export class Runner {
     if (this.#execution.blockage === null) {
       for (const command of commands) {
         if (command.do === 'perform') this.#perform(command.operation)
-        else this.#abandonOperation(command.operation)
+        else if (command.do === 'abandon') this.#abandonOperation(command.operation)
+        else if (command.do === 'record') this.#append(command.draft)
       }
+      // Not before the waits of this turn: a message goes to who waits for it rather than to a handler.
+      if (commands.some((command) => command.do === 'listen')) this.#takeMessages()
       if (this.#cancelOnItsWay && this.#execution.cancelRequested !== null) {
         this.#cancelOnItsWay = false
         this.#performAll()
+        this.#takeMessages()
       }
     }
     this.#next()
@@ -273,12 +252,21 @@ export class Runner {
       case 'skip':
         this.#settle(operation, 'StepSkipped', null, { reason: request.reason })
         return
+      case 'child':
+        this.#startChild(operation, request.child)
+        return
     }
   }
 
   #performStep(operation: Operation): void {
     if (operation.request.kind !== 'step' || this.#attempts.has(operation.index) || this.#dues.has(operation)) return
     const { step } = operation.request
+    const committed = this.#mailbox.takeResult(operation.index)
+    if (committed !== undefined) {
+      // An earlier attempt came as far as the commit of its transaction.
+      this.#settle(operation, 'StepCompleted', committed.payload, attemptFacts(operation), committed.n)
+      return
+    }
     if (operation.nextAttemptAt !== null && operation.nextAttemptAt > this.#host.clock.now()) {
       this.#dues.set(operation, operation.nextAttemptAt)
       return
@@ -327,7 +315,8 @@ export class Runner {
     }
     const { step } = operation.request
     const began = this.#host.clock.now()
-    const override = this.#host.stepOverrides?.get(operation.name)
+    const override =
+      this.#host.stepOverrides?.get(operation.name) ?? this.#engineBody(operation, operation.request.does)
     const attempt = new Attempt(
       {
         name: operation.name,
@@ -353,6 +342,11 @@ export class Runner {
     attempt.begin()
   }
 
+  #engineBody(operation: Operation, does: EngineWork | undefined): ((step: StepContext) => unknown) | undefined {
+    if (does === undefined) return undefined
+    return engineBody(this.#host, this.claimed, operation, does, () => this.abandon())
+  }
+
   #bodyOver(): void {
     this.#bodies--
     this.#host.slots.release()
@@ -361,39 +355,10 @@ export class Runner {
   }
 
   #attemptOver(operation: Operation, result: AttemptResult, began: number): void {
-    const attempt = operation.failedAttempts + 1
-    const facts: EventFacts = { began, ...(attempt === 1 ? {} : { attempt }) }
-    if (result.ok) {
-      try {
-        this.#settle(operation, 'StepCompleted', encode(result.value, `the result of step "${operation.name}"`), facts)
-        return
-      } catch (error) {
-        this.#attemptFailed(operation, error, attempt, facts, false)
-        return
-      }
-    }
-    this.#attemptFailed(operation, result.error, attempt, facts, result.totalTimeout === true)
-  }
-
-  #attemptFailed(operation: Operation, error: unknown, attempt: number, facts: EventFacts, final: boolean): void {
-    if (operation.request.kind !== 'step') return
-    const { step } = operation.request
-    const now = this.#host.clock.now()
-    const decision = final ? ({ retry: false } as const) : this.#decide(step.retry, attempt, error, now)
-    const payload = encodeError(error)
-    const tooLate =
-      decision.retry && step.totalTimeoutMs !== null && decision.at > operation.askedAt + step.totalTimeoutMs
-    if (!decision.retry || tooLate) this.#settle(operation, 'StepFailed', payload, { ...facts, attempt })
-    else this.#append(this.#draft('AttemptFailed', operation, payload, { ...facts, attempt, dueAt: decision.at }))
-  }
-
-  #decide(policy: Parameters<typeof decideRetry>[0], attempt: number, error: unknown, now: number) {
-    try {
-      return decideRetry(policy, attempt, error, now, originals.random())
-    } catch {
-      // A RetryAfterError with a duration that is none: the policy decides alone.
-      return decideRetry(policy, attempt, undefined, now, originals.random())
-    }
+    const { type, payload, facts, inboxN } = attemptEnd(operation, result, began, this.#host.clock.now())
+    if (inboxN !== undefined) this.#mailbox.sawResult(inboxN)
+    if (type === 'AttemptFailed') this.#append(this.#draft(type, operation, payload, facts))
+    else this.#settle(operation, type, payload, facts, inboxN)
   }
 
   async #saveCheckpoint(operation: Operation, value: unknown): Promise<void> {
@@ -456,14 +421,81 @@ export class Runner {
     this.#settleState()
   }
 
-  #takeMessages(): void {
+  #takeChildren(): void {
+    for (const news of this.#mailbox.takeChildren()) {
+      const operation = this.#execution.operation(news.op)
+      if (operation === undefined || !this.#wants(operation)) continue
+      const settled = childEvent(operation, news)
+      if (settled !== null) this.#settle(operation, settled.type, news.payload, settled.facts, news.n)
+    }
+  }
+
+  #startChild(operation: Operation, child: ChildRequest): void {
+    this.#hasChildren = true
+    if (operation.announced || this.#starting.has(operation.index)) return
+    this.#starting.add(operation.index)
+    const { id, runId } = child
+    const draft = this.#draft('ChildStarted', operation, null, { id, runId })
+    this.#host.flusher.append(this.#log, { ...draft, child: childStart(child, this.claimed) })
+  }
+
+  /** A child's id is that of an open run. */
+  #idConflict(op: number): void {
+    const operation = this.#execution.operation(op)
+    if (operation === undefined || !this.#wants(operation)) return
+    const settled = idConflict(operation)
+    if (settled !== null) this.#settle(operation, 'ChildFailed', settled.payload, settled.facts)
+  }
+
+  /** Of children that were to be started when the last owner ended, those whose id was taken. */
+  async #findConflicts(): Promise<void> {
+    try {
+      for (const op of await notStarted(this.#host.store, this.#execution.pending)) {
+        if (this.#state === 'active') this.#idConflict(op)
+      }
+    } catch (error) {
+      this.#host.log('warn', 'children of a run could not be looked up', { run: this.runId, ...describeError(error) })
+    }
+  }
+
+  /** Messages that nobody waits for one by one: their handlers begin in the turns of their events. */
+  #takeHandled(): void {
+    const { signals, updates } = this.#execution.handlers
+    if (signals.size === 0 && updates.size === 0) return
+    for (;;) {
+      const message = this.#mailbox.takeHandled((kind, name) => (kind === 'signal' ? signals : updates).has(name))
+      if (message === undefined) return
+      const { kind, name, payload, messageId, n } = message
+      this.#append(
+        kind === 'signal'
+          ? { type: 'SignalReceived', op: null, name, payload, facts: null }
+          : { type: 'UpdateReceived', op: null, name, payload, facts: { id: messageId! } },
+        n,
+      )
+    }
+  }
+
+  #takeCancel(): void {
     const cancel = this.#mailbox.takeCancel()
     if (cancel !== null && this.#execution.cancelRequested === null && !this.#cancelOnItsWay) {
       this.#cancelOnItsWay = true
       const facts = cancel.reason === undefined ? null : { reason: cancel.reason }
       this.#append({ type: 'CancelRequested', op: null, name: null, payload: null, facts }, cancel.n)
     }
+  }
+
+  #takeMessages(): void {
+    this.#takeCancel()
     for (const name of this.#mailbox.signalNames()) this.#matchSignals(name)
+    if (this.#cancelOnItsWay || this.#execution.outcome !== null) return
+    this.#takeChildren()
+    this.#takeHandled()
+  }
+
+  /** The answer of a run that is in memory and at rest; null: it is not. */
+  query(name: string, payload: string | null): Promise<{ answer: string | null; error: string | null }> | null {
+    if (this.#state !== 'active' || this.#execution.blockage !== null) return null
+    return askExecution(this.#execution, name, payload)
   }
 
   /** Gives the oldest signals of a name to the operations that wait for it, oldest first. */
@@ -511,17 +543,19 @@ export class Runner {
     const ending = outcome !== null || blockage !== null || this.#mailbox.terminate !== null || this.#timedOut
     if (ending) {
       this.#stopBodies('the run has ended')
-      this.#log.queued = []
+      // What was answered is answered; the rest does not happen any more.
+      this.#log.queued = outcome === null ? [] : this.#log.queued.filter(isRecord)
       // A mark that came later would take the place of the closing event.
       this.#log.marks = null
-      if (this.#log.inFlight !== null) return
+      if (!this.#log.quiet || this.#attributes.busy) return
       if (this.#mailbox.terminate !== null) this.#leaveClosed(terminated(this.#mailbox.terminate.reason))
       else if (blockage !== null) void this.#blockNow(blockage)
       else if (outcome !== null) this.#close(outcome)
       else this.#leaveClosed(timedOut(this.definition.name))
       return
     }
-    if (this.#bodies > 0 || !this.#log.quiet || this.#dues.asking || this.#cancelOnItsWay) return
+    if (this.#bodies > 0 || !this.#log.quiet || this.#dues.asking || this.#cancelOnItsWay || this.#attributes.busy)
+      return
     const due = this.#dues.next()
     if (!this.#draining && due !== null && due - this.#host.clock.now() <= this.#host.holdMs) {
       this.#dues.arm(due)
@@ -533,20 +567,22 @@ export class Runner {
   }
 
   #park(due: number | null): void {
-    const waits = [...this.#execution.pending].slice(0, 1_000).map((operation) => ({
-      op: operation.index,
-      kind: operation.kind,
-      name: operation.name,
-      ...operation.facts,
-      askedAt: operation.askedAt,
-      ...(this.#dues.has(operation) ? { dueAt: this.#dues.at(operation) } : {}),
-      ...(operation.failedAttempts > 0 ? { attempts: operation.failedAttempts } : {}),
-    }))
-    this.#leave({ status: 'waiting', seen: this.#mailbox.seen, due, waits: JSON.stringify(waits) }, due)
+    const waits = describeWaits(this.#execution.pending, this.#dues)
+    this.#leave({ status: 'waiting', seen: this.#mailbox.seen, due, waits }, due)
   }
 
   #close(outcome: Outcome): void {
-    const { unhandled, cancelRequested } = this.#execution
+    const { unhandled, cancelRequested, handlers } = this.#execution
+    if (handlers.unfinished > 0) {
+      this.#host.log(
+        'warn',
+        'the workflow ended while handlers of messages were at work: wait for ctx.allHandlersFinished()',
+        {
+          run: this.runId,
+          unfinished: handlers.unfinished,
+        },
+      )
+    }
     if (unhandled.length > 0) {
       this.#host.log('warn', 'promises of the workflow were rejected and nobody handled it', {
         run: this.runId,
@@ -556,9 +592,10 @@ export class Runner {
     this.#leaveClosed(closingOf(outcome, this.definition.name, cancelRequested?.reason))
   }
 
-  #leaveClosed({ status, type, payload, facts, error }: Closing): void {
+  #leaveClosed({ status, type, payload, facts, error, successor }: Closing): void {
     const terminal = { seq: this.#log.nextSeq, type, payload, facts: facts === null ? null : JSON.stringify(facts) }
-    this.#leave({ status, error, terminal }, null)
+    // A successor gets the messages that were not read: none may come unseen meanwhile.
+    this.#leave({ status, error, terminal, successor, seen: successor === null ? null : this.#mailbox.seen }, null)
   }
 
   async #blockNow(blockage: Blockage): Promise<void> {
@@ -586,6 +623,9 @@ export class Runner {
         problem: null,
         error: null,
         terminal: null,
+        hasParent: this.claimed.hasParent,
+        hasChildren: this.#hasChildren && change.status !== 'continued',
+        successor: null,
         ...change,
       },
       (answer) => {
@@ -657,13 +697,4 @@ export class Runner {
       log('debug', 'a suspicious run could not be looked into', { run: this.runId, ...describeError(error) })
     }
   }
-}
-
-/** The attempt that is about to begin, unless it is the first. */
-function attemptFacts({ failedAttempts }: Operation): EventFacts {
-  return failedAttempts === 0 ? {} : { attempt: failedAttempts + 1 }
-}
-
-function isAtMostOnce({ request }: Operation): boolean {
-  return request.kind === 'step' && request.step.atMostOnce
 }

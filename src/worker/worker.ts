@@ -20,8 +20,10 @@ import type { Beat, ClaimedRun, Lease, LoadedRun, Store, WorkerInfo } from '../s
 import { longTimeout, StepSlots } from './attempts.js'
 import { DbClock } from './clock.js'
 import { Flusher } from './flusher.js'
+import type { RunnerHost } from './host.js'
+import { QueryDesk } from './queries.js'
 import { RowChanger } from './rows.js'
-import { Runner, type RunnerHost } from './runner.js'
+import { Runner } from './runner.js'
 
 export interface WorkerSettings extends WorkerOptions {
   readonly leaseMs?: number
@@ -80,6 +82,8 @@ export class WorkerLoop implements Worker {
   #wokenUpTo = 0
   #onRegistered = () => {}
   #inboxBusy = false
+  #telling = false
+  readonly #queries: QueryDesk
 
   constructor(store: Store, hints: Hints, log: Log, settings: WorkerSettings) {
     this.#store = store
@@ -98,6 +102,14 @@ export class WorkerLoop implements Worker {
     this.#maxRuns = slotCount(runs, 'concurrency.runs')
     this.#slots = new StepSlots(slotCount(steps, 'concurrency.steps'))
     this.#clock = new DbClock(store)
+    this.#queries = new QueryDesk({
+      store,
+      lanes: this.#lanes,
+      definition: (workflow, version) => this.#definitionOf(workflow, version),
+      runner: (runId) => this.#incarnation?.runners.get(runId),
+      publish: (hints) => hints.length > 0 && this.#hints.publish(hints),
+      log: (message, fields) => this.#log.warn(message, fields),
+    })
     this.#leaseMs = settings.leaseMs ?? 10_000
     this.#beatMs = settings.beatMs ?? 3_000
   }
@@ -124,6 +136,7 @@ export class WorkerLoop implements Worker {
         if (hint.kind === 'ready') {
           if (hint.queues.some((queue) => this.#lanes.queues.includes(queue))) this.#claimSoon()
         } else if (hint.kind === 'message') this.#onMessageHint(hint.runIds)
+        else if (hint.kind === 'query') this.#lookForQueries()
         else if (hint.kind === 'workers') this.#incarnation?.lease.poke()
       },
       connected: () => this.#incarnation?.lease.poke(),
@@ -217,10 +230,15 @@ export class WorkerLoop implements Worker {
       const info: WorkerInfo = { id, pid: process.pid, host: hostname(), ...this.#lanes }
       const incarnation: Incarnation = {
         id,
-        flusher: new Flusher(this.#store, id, { ...listener, time: (at) => this.#clock.observe(at) }),
+        flusher: new Flusher(this.#store, id, {
+          ...listener,
+          time: (at) => this.#clock.observe(at),
+          started: (queues) => this.#hints.publish([{ kind: 'ready', queues }]),
+        }),
         rows: new RowChanger(this.#store, id, {
           ...listener,
           closed: (runIds) => this.#hints.local([{ kind: 'closed', runIds }]),
+          leftChildren: () => void this.#tellChildren(),
         }),
         runners: new Map(),
         lease: null as unknown as Lease,
@@ -250,6 +268,8 @@ export class WorkerLoop implements Worker {
     if (incarnation.over) return
     incarnation.lastBeat = sentAt
     if (beat.overdue) void this.#takeOver([])
+    if (beat.chores) void this.#tellChildren()
+    if (beat.queries) this.#lookForQueries()
     if (beat.nextDue !== null) this.#wakeBy(beat.nextDue)
     this.#suspectsReady = beat.suspects
     if (beat.ready || beat.suspects) this.#claimSoon()
@@ -323,6 +343,28 @@ export class WorkerLoop implements Worker {
     })
     this.#takingOver = mine
     return mine
+  }
+
+  /** Children of runs that have closed hear of it. Every worker looks, so none of them is forgotten. */
+  async #tellChildren(): Promise<void> {
+    if (this.#telling) return
+    this.#telling = true
+    try {
+      for (let left = 1; left > 0 && this.#state === 'running'; ) {
+        const told = await this.#store.tellChildren()
+        left = told.closed.length + told.posted.length === 0 ? 0 : told.left
+        if (told.closed.length > 0) this.#hints.publish([{ kind: 'closed', runIds: told.closed }])
+        if (told.posted.length > 0) this.#hints.publish([{ kind: 'message', runIds: told.posted }])
+      }
+    } catch (error) {
+      if (this.#state === 'running') this.#log.warn('telling children failed', { message: (error as Error).message })
+    }
+    this.#telling = false
+  }
+
+  #lookForQueries(): void {
+    const incarnation = this.#incarnation
+    if (incarnation?.registered && !incarnation.over) this.#queries.look(incarnation.id)
   }
 
   // ── claiming ───────────────────────────────────────────────────────────────────────────────────
@@ -442,8 +484,16 @@ export class WorkerLoop implements Worker {
       log: (level: LogLevel, message, fields) => this.#log[level](message, fields),
       released: (runner, due) => this.#released(incarnation, runner, due),
       fetchInbox: (runner) => this.#fetchInbox(runner),
+      publish: (hints) => this.#hints.publish(hints),
       gotOn: () => this.#claimNextSuspect(incarnation),
     }
+  }
+
+  /** Version 0 is not decided yet: the highest. */
+  #definitionOf(workflow: string, version: number): Definition | undefined {
+    if (version !== 0) return this.#definitions.get(`${workflow}@${version}`)
+    const versions = this.#lanes.workflows.filter(({ name }) => name === workflow).map((each) => each.version)
+    return this.#definitions.get(`${workflow}@${Math.max(...versions)}`)
   }
 
   #released(incarnation: Incarnation, runner: Runner, due: number | null): void {

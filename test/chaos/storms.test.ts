@@ -107,7 +107,7 @@ class Chain {
         const seq = seqs.get(runId)! + 1
         return {
           ...{ runId, claim, seq, firstSeq: seq, type: 'StepCompleted', op: seq - 1, name: 'unit', payload: '1' },
-          ...{ facts: null, inboxN: null },
+          ...{ facts: null, inboxN: null, child: null, answers: null },
         }
       })
       const { fenced, lost } = await this.#store.append(owner, newId('b'), events)

@@ -573,20 +573,12 @@ test.each<[string, any, RegExp]>([
 test('what is not built yet says so', async () => {
   const run = await stet.start(waiter, 1)
   for (const call of [
-    () => run.query('q'),
-    () => run.update('u'),
     () => run.pause(),
     () => run.retry(),
     () => run.fork({ at: 1 }),
     () => run.why(),
     () => stet.schedules,
-    () => stet.signalWithStart(waiter, 1, signal('x'), undefined, { id: 'a' }),
   ]) {
     expect(await refusal(call)).toMatchObject({ code: 'not_available' })
   }
-  const flow = workflow('not built', async (ctx: Ctx<void>) => {
-    ctx.setAttributes({ a: 1 })
-  })
-  await work([flow])
-  expect((await refusal(stet.execute(flow))).cause).toMatchObject({ code: 'not_available' })
 })

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { context } from '../../src/core/ctx.js'
 import { NondeterminismError, StepFailure, type StetError, TimeoutFailure } from '../../src/core/errors.js'
 import type { EventFacts, EventType, RecordedEvent } from '../../src/core/events.js'
-import { blockageError } from '../../src/core/execution.js'
+import { blockageError } from '../../src/core/misfit.js'
 import type { Ctx } from '../../src/core/types.js'
 import { workflow } from '../../src/core/workflow.js'
 import { drive, epoch, Hand, replay, replayEveryPrefix } from '../support/drive.js'
@@ -147,7 +147,7 @@ describe('events in, commands out', () => {
 
   it('E4: a skip settles what was asked to be skipped, and a cancel leaves it', async () => {
     const fn: Fn = async () => {
-      await hand.execution.ask('t', { kind: 'skip', reason: 'why' }, [0]).promise
+      await hand.execution.ask('t', { kind: 'skip', reason: 'why' }, { causes: [0] }).promise
       return 'after'
     }
     const hand = new Hand(define(fn))

@@ -36,7 +36,7 @@ describe('a run whose workers crash one after another', () => {
     const { rows } = await db.query('SELECT max(seq) AS seq FROM stet_store.history')
     const seq = rows[0].seq + 1
     const type = getsOn ? 'AttemptFailed' : 'StepScheduled'
-    const event = { op: 1, name: 'one', payload: null, facts: null, inboxN: null }
+    const event = { op: 1, name: 'one', payload: null, facts: null, inboxN: null, child: null, answers: null }
     const { runId, claim } = claimed!
     expect(await store.append(id, id, [{ ...event, runId, claim, seq, firstSeq: seq, type }])).toMatchObject({
       fenced: false,

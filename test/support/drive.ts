@@ -76,13 +76,17 @@ export class Hand {
     const commands = execution.takeCommands()
     this.reactions.push({
       seq: event.seq,
-      commands: commands.map(
-        ({ do: what, operation }) =>
-          `${what} ${operation.describe()} (op ${operation.index}) after ${operation.causes.text}`,
+      commands: commands.map((command) =>
+        'operation' in command
+          ? `${command.do} ${command.operation.describe()} (op ${command.operation.index}) after ${command.operation.causes.text}`
+          : command.do === 'record'
+            ? `record ${command.draft.type} ${command.draft.name} ${command.draft.payload}`
+            : command.do,
       ),
       outcome: describeOutcome(execution.outcome),
     })
-    const those = (what: string) => commands.filter((command) => command.do === what).map(({ operation }) => operation)
+    const those = (what: string) =>
+      commands.flatMap((command) => (command.do === what && 'operation' in command ? [command.operation] : []))
     return { perform: those('perform'), abandon: those('abandon') }
   }
 }
@@ -93,6 +97,7 @@ function identityOf(found: { name: string; version: number; queue: string }): Ru
 
 function describeOutcome(outcome: Outcome | null): string {
   if (outcome === null) return 'open'
+  if (outcome.type === 'continued') return `continued ${outcome.payload}`
   return outcome.type === 'completed'
     ? `completed ${encode(outcome.value, 'result')}`
     : `${outcome.type} ${(outcome.error as Error)?.message ?? outcome.error}`
@@ -325,6 +330,8 @@ function terminal(outcome: Outcome): EventDraft {
       return draft('RunFailed', null, encodeError(outcome.error), null)
     case 'cancelled':
       return draft('RunCancelled', null, encodeError(outcome.error), null)
+    case 'continued':
+      return draft('RunContinued', null, outcome.payload, null)
   }
 }
 

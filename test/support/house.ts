@@ -1,5 +1,6 @@
 /** A database with a Stet on it, workers in this process, and what they logged: what most tests of behaviour need. */
-import { onTestFinished } from 'vitest'
+import { afterEach, expect, onTestFinished } from 'vitest'
+import { verifyReplay } from '../../src/core/verify.js'
 import type { AnyWorkflow, Handle, RunStatus, Worker } from '../../src/index.js'
 import { Stet } from '../../src/stet.js'
 import { WorkerLoop, type WorkerSettings } from '../../src/worker/worker.js'
@@ -30,8 +31,23 @@ export interface Row {
   readonly claim: number
 }
 
-export async function house(): Promise<House> {
+/** `verify`: each run is replayed when it parks or ends, and the file fails if one of them comes out differently. */
+export async function house({ verify = false }: { verify?: boolean } = {}): Promise<House> {
   const db = await testDatabase()
+  const differences: Promise<string | null>[] = []
+  const verified: Partial<WorkerSettings> = verify
+    ? {
+        verify: ({ definition, execution }, events) => {
+          const { identity, outcome, pending } = execution
+          differences.push(verifyReplay(definition, identity, [...events], { outcome, pending: [...pending] }))
+        },
+      }
+    : {}
+  if (verify) {
+    afterEach(async () => {
+      expect((await Promise.all(differences.splice(0))).filter((difference) => difference !== null)).toEqual([])
+    })
+  }
   const logs: LogLine[] = []
   const write =
     (level: string) =>
@@ -51,14 +67,14 @@ export async function house(): Promise<House> {
     stet,
     logs,
     async work(workflows, settings = {}) {
-      const worker = stet.worker({ workflows, holdMs: 0, drainMs: 200, ...settings } as WorkerSettings)
+      const worker = stet.worker({ workflows, holdMs: 0, drainMs: 200, ...verified, ...settings } as WorkerSettings)
       onTestFinished(() => worker.stop())
       await worker.start()
       return worker
     },
     async loop(workflows, settings = {}) {
       const { store, hints } = await stet.internals()
-      const loop = new WorkerLoop(store, hints, log, { workflows, holdMs: 0, drainMs: 200, ...settings })
+      const loop = new WorkerLoop(store, hints, log, { workflows, holdMs: 0, drainMs: 200, ...verified, ...settings })
       onTestFinished(() => loop.stop())
       await loop.start()
       return loop

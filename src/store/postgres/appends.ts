@@ -1,5 +1,5 @@
 /**
- * The two hot writes of a worker: events, and what becomes of run rows.
+ * The hot write of a worker: events. What becomes of run rows is in `changes.ts`.
  *
  * A1. Every write holds the worker's row FOR KEY SHARE. A takeover deletes that row and commits before it gives the
  *     runs to others, so it waits for writes under way, and later ones find no row: nothing of a former owner can
@@ -9,16 +9,27 @@
  *
  * The owner is compared inside coalesce, from which nothing follows for `runs_owned`: a plan that goes through all runs of
  * the owner for each event must not be possible.
- *
- * A4. Rows are changed after the events they depend on; the closing event and the status commit together.
  */
-import type { AppendAnswer, AppendEvent, ChangeAnswer, RowAnswer, RowChange } from '../port.js'
+import type { AppendAnswer, AppendEvent } from '../port.js'
 import { floatArray, intArray, textArray } from './arrays.js'
 import type { Db, Lane } from './db.js'
 
+/** What a batch does beside writing events. Each is a part of the same statement, left out where nothing needs it. */
+interface Beside {
+  /** Events take messages out of the inbox. */
+  readonly inbox: boolean
+  /** Events start children: a child is there exactly when its parent's history says so. */
+  readonly children: boolean
+  /** Events answer updates, whose senders look for the answer by its id. */
+  readonly answers: boolean
+}
+
 /** Answers with the batch's time and how many events were written; no row at all: the worker is fenced. */
-function appendText(takesInbox: boolean): string {
-  return `
+function appendText({ inbox, children, answers }: Beside): string {
+  let last = 11
+  const next = (type: string) => `$${++last}::${type}`
+  const parts = [
+    `
 WITH w AS MATERIALIZED (
   SELECT date_trunc('milliseconds', stet_store.clock()) AS at FROM stet_store.workers WHERE id = $1 FOR KEY SHARE),
 i AS (
@@ -29,19 +40,61 @@ i AS (
     JOIN stet_store.runs r ON r.run_id = u.run_id AND coalesce(r.owner, '') = $1 AND r.claim = u.claim
    WHERE EXISTS (SELECT FROM stet_store.history h WHERE h.run_id = u.run_id AND h.seq = u.first_seq - 1)
       ON CONFLICT DO NOTHING
-  RETURNING run_id, seq)${
-    takesInbox
-      ? `,
+  RETURNING run_id, seq)`,
+  ]
+  if (inbox) {
+    parts.push(`
 d AS (
-  DELETE FROM stet_store.inbox x USING i, unnest($12::text[], $13::int[], $14::int[]) AS t(run_id, seq, n)
-   WHERE i.run_id = t.run_id AND i.seq = t.seq AND x.run_id = t.run_id AND x.n = t.n)`
-      : ''
+  DELETE FROM stet_store.inbox x USING i, unnest(${next('text[]')}, ${next('int[]')}, ${next('int[]')}) AS t(run_id, seq, n)
+   WHERE i.run_id = t.run_id AND i.seq = t.seq AND x.run_id = t.run_id AND x.n = t.n)`)
   }
-SELECT (extract(epoch FROM w.at) * 1000)::float8 AS at, (SELECT count(*) FROM i)::int AS written FROM w`
+  if (children) {
+    parts.push(`
+k AS MATERIALIZED (
+  SELECT t.* FROM i JOIN unnest(${next('text[]')}, ${next('int[]')}, ${next('int[]')}, ${next('text[]')}, ${next('text[]')},
+                                ${next('text[]')}, ${next('int[]')}, ${next('text[]')}, ${next('int[]')}, ${next('float8[]')},
+                                ${next('text[]')}, ${next('text[]')}, ${next('text[]')}, ${next('text[]')})
+                    AS t(parent, seq, op, run_id, id, workflow, version, queue, priority, timeout_ms, payload, facts, attributes, policy)
+         ON i.run_id = t.parent AND i.seq = t.seq),
+c AS (
+  INSERT INTO stet_store.runs (run_id, id, workflow, version, queue, priority, status, due, created_at, deadline, attributes,
+                               parent_run_id, parent_op, parent_close)
+  SELECT k.run_id, k.id, k.workflow, coalesce(k.version, stet_store.live_version(k.workflow), 0), k.queue, k.priority, 'pending',
+         w.at, w.at, w.at + k.timeout_ms * interval '1 ms', k.attributes::jsonb, k.parent, k.op, k.policy
+    FROM k, w
+      ON CONFLICT DO NOTHING
+  RETURNING run_id),
+b AS (
+  INSERT INTO stet_store.history (run_id, seq, type, op, payload, facts, at)
+  SELECT k.run_id, 1, 'RunStarted', 0, k.payload, k.facts, w.at FROM k JOIN c USING (run_id), w)`)
+  }
+  if (answers) {
+    parts.push(`
+g AS (
+  UPDATE stet_store.message_ids m SET answer = i.seq
+    FROM i JOIN unnest(${next('text[]')}, ${next('int[]')}, ${next('text[]')}) AS t(run_id, seq, id) ON i.run_id = t.run_id AND i.seq = t.seq
+   WHERE m.run_id = t.run_id AND m.message_id = t.id
+  RETURNING m.run_id),
+n AS MATERIALIZED (SELECT pg_notify('stet', 'u' || string_agg(DISTINCT run_id, E'\\n')) FROM g HAVING count(*) > 0)`)
+  }
+  return `${parts.join(',')}
+SELECT (extract(epoch FROM w.at) * 1000)::float8 AS at, (SELECT count(*) FROM i)::int AS written${
+    children ? ", (SELECT coalesce(array_agg(run_id), '{}') FROM c) AS started" : ''
+  }${answers ? ', (SELECT count(*) FROM n)' : ''} FROM w`
 }
 
-const append = { name: 'stet_append', text: appendText(false) }
-const appendTakingInbox = { name: 'stet_append_inbox', text: appendText(true) }
+const texts = new Map<string, { name: string; text: string }>()
+
+function appendQuery(beside: Beside): { name: string; text: string } {
+  const { inbox, children, answers } = beside
+  const name = `stet_append${inbox ? '_inbox' : ''}${children ? '_children' : ''}${answers ? '_answers' : ''}`
+  let query = texts.get(name)
+  if (query === undefined) {
+    query = { name, text: appendText(beside) }
+    texts.set(name, query)
+  }
+  return query
+}
 
 const nothingLost: ReadonlySet<string> = new Set()
 
@@ -52,6 +105,8 @@ export async function appendEvents(
   events: readonly AppendEvent[],
 ): Promise<AppendAnswer> {
   const taking = events.filter((event) => event.inboxN !== null)
+  const starting = events.filter((event) => event.child !== null)
+  const answering = events.filter((event) => event.answers !== null)
   const n = events.length
   const runIds = new Array<string>(n)
   const claims = new Array<number>(n)
@@ -94,10 +149,46 @@ export async function appendEvents(
       intArray(taking.map((event) => event.inboxN)),
     )
   }
-  const { rows } = await db.events.query({ ...(taking.length > 0 ? appendTakingInbox : append), values })
-  if (rows.length === 0) return { at: 0, lost: nothingLost, fenced: true }
-  if (rows[0].written === n) return { at: rows[0].at, lost: nothingLost, fenced: false }
-  return diagnose(db.events, batch, events, rows[0].at)
+  if (starting.length > 0) values.push(...childValues(starting))
+  if (answering.length > 0) {
+    values.push(
+      textArray(answering.map((event) => event.runId)),
+      intArray(answering.map((event) => event.seq)),
+      textArray(answering.map((event) => event.answers)),
+    )
+  }
+  const query = appendQuery({ inbox: taking.length > 0, children: starting.length > 0, answers: answering.length > 0 })
+  const { rows } = await db.events.query({ ...query, values })
+  if (rows.length === 0) return { at: 0, lost: nothingLost, notStarted: nothingLost, fenced: true }
+  const [{ at, written, started }] = rows
+  if (written !== n) return diagnose(db.events, batch, events, at)
+  return { at, lost: nothingLost, notStarted: missing(starting, started), fenced: false }
+}
+
+function childValues(events: readonly AppendEvent[]): unknown[] {
+  const children = events.map((event) => event.child!)
+  return [
+    textArray(events.map((event) => event.runId)),
+    intArray(events.map((event) => event.seq)),
+    intArray(events.map((event) => event.op)),
+    textArray(children.map((child) => child.runId)),
+    textArray(children.map((child) => child.id)),
+    textArray(children.map((child) => child.workflow)),
+    intArray(children.map((child) => child.version)),
+    textArray(children.map((child) => child.queue)),
+    intArray(children.map((child) => child.priority)),
+    floatArray(children.map((child) => child.timeoutMs)),
+    textArray(children.map((child) => child.payload)),
+    textArray(children.map((child) => child.facts)),
+    textArray(children.map((child) => child.attributes)),
+    textArray(children.map((child) => child.parentClosePolicy)),
+  ]
+}
+
+/** Children whose id an open run has already. */
+function missing(starting: readonly AppendEvent[], started: readonly string[] | undefined): ReadonlySet<string> {
+  if (starting.length === (started?.length ?? 0)) return nothingLost
+  return new Set(starting.map((event) => event.child!.runId).filter((runId) => !started!.includes(runId)))
 }
 
 /**
@@ -112,88 +203,15 @@ async function diagnose(lane: Lane, batch: string, events: readonly AppendEvent[
   })
   const landed = new Set(rows.map((row) => `${row.run_id} ${row.seq}`))
   const lost = new Set(events.filter((event) => !landed.has(`${event.runId} ${event.seq}`)).map((event) => event.runId))
+  const starting = events.filter((event) => event.child !== null && !lost.has(event.runId))
+  const there =
+    starting.length === 0
+      ? []
+      : await lane.query({
+          text: 'SELECT r.run_id FROM unnest($1::text[]) AS u(run_id) JOIN stet_store.runs r USING (run_id)',
+          values: [textArray(starting.map((event) => event.child!.runId))],
+        })
+  const notStarted = missing(starting, 'rows' in there ? there.rows.map((row: any) => row.run_id) : there)
   // Events that landed carry the time of the try that wrote them.
-  return { at: rows.length === 0 ? at : rows[0].at, lost, fenced: false }
-}
-
-const change = `
-WITH w AS MATERIALIZED (
-  SELECT date_trunc('milliseconds', stet_store.clock()) AS at FROM stet_store.workers WHERE id = $1 FOR KEY SHARE),
-l AS MATERIALIZED (
-  SELECT u.* FROM w, unnest($2::text[], $3::int[], $4::text[], $5::int[], $6::float8[], $7::text[], $8::text[], $9::text[], $10::text[],
-                            $11::int[], $12::text[], $13::text[], $14::text[])
-              AS u(run_id, claim, status, seen, due, waits, problem, error_name, error_message, seq, type, payload, facts)
-    JOIN stet_store.runs r ON r.run_id = u.run_id AND coalesce(r.owner, '') = $1 AND r.claim = u.claim
-   WHERE u.seen IS NULL OR r.msgs = u.seen
-     FOR NO KEY UPDATE OF r SKIP LOCKED),
-h AS (
-  INSERT INTO stet_store.history (run_id, seq, type, payload, facts, at, batch)
-  SELECT l.run_id, l.seq, l.type, l.payload, l.facts, w.at, $1 FROM l, w WHERE l.seq IS NOT NULL),
-u AS (
-  UPDATE stet_store.runs r
-     SET status = l.status, owner = NULL, crashes = 0, crash_seq = 0, seen = r.msgs, waits = l.waits, problem = l.problem,
-         due = CASE WHEN l.status = 'pending' THEN coalesce(to_timestamp(l.due / 1000), w.at) ELSE to_timestamp(l.due / 1000) END,
-         error_name = l.error_name, error_message = l.error_message,
-         closed_at = CASE WHEN l.seq IS NOT NULL THEN w.at END
-    FROM l, w WHERE r.run_id = l.run_id
-  RETURNING r.run_id, r.status, r.closed_at),
-n AS MATERIALIZED (
-  -- Whoever waits for a result hears of it in the same moment as the commit. One row at a time with its result, if short.
-  SELECT pg_notify('stet', CASE WHEN count(*) = 1 AND max(octet_length(l.payload)) <= 4000
-                                THEN 'd' || min(u.run_id) || E'\\n' || min(u.status) || E'\\n' || coalesce(max(l.payload), '')
-                                ELSE 'c' || string_agg(u.run_id, E'\\n') END)
-    FROM u JOIN l USING (run_id) WHERE u.closed_at IS NOT NULL HAVING count(*) > 0)
-SELECT (extract(epoch FROM w.at) * 1000)::float8 AS at, (SELECT count(*) FROM u)::int AS changed, (SELECT count(*) FROM n) FROM w`
-
-const nothingElse: ReadonlyMap<string, Exclude<RowAnswer, 'changed'>> = new Map()
-
-export async function changeRows(db: Db, workerId: string, changes: readonly RowChange[]): Promise<ChangeAnswer> {
-  const { rows } = await db.rows.query({
-    name: 'stet_change',
-    text: change,
-    values: [
-      workerId,
-      textArray(changes.map((c) => c.runId)),
-      intArray(changes.map((c) => c.claim)),
-      textArray(changes.map((c) => c.status)),
-      intArray(changes.map((c) => c.seen)),
-      floatArray(changes.map((c) => c.due)),
-      textArray(changes.map((c) => c.waits)),
-      textArray(changes.map((c) => c.problem)),
-      textArray(changes.map((c) => c.error?.name ?? null)),
-      textArray(changes.map((c) => c.error?.message ?? null)),
-      intArray(changes.map((c) => c.terminal?.seq ?? null)),
-      textArray(changes.map((c) => c.terminal?.type ?? null)),
-      textArray(changes.map((c) => c.terminal?.payload ?? null)),
-      textArray(changes.map((c) => c.terminal?.facts ?? null)),
-    ],
-  })
-  if (rows.length === 0) return { at: 0, others: nothingElse, fenced: true }
-  const { at, changed } = rows[0]
-  if (changed === changes.length) return { at, others: nothingElse, fenced: false }
-  return { at, others: await explain(db.rows, workerId, changes), fenced: false }
-}
-
-/** Why some rows did not change. Those that changed are no longer owned by this worker under this claim. */
-async function explain(
-  lane: Lane,
-  workerId: string,
-  changes: readonly RowChange[],
-): Promise<Map<string, Exclude<RowAnswer, 'changed'>>> {
-  const { rows } = await lane.query({
-    text: `SELECT run_id, owner, claim, msgs, status FROM unnest($1::text[]) AS u(id) JOIN stet_store.runs ON run_id = u.id`,
-    values: [textArray(changes.map((c) => c.runId))],
-  })
-  const now = new Map(rows.map((row) => [row.run_id, row]))
-  const others = new Map<string, Exclude<RowAnswer, 'changed'>>()
-  for (const wanted of changes) {
-    const row = now.get(wanted.runId)
-    if (row?.owner === workerId && row.claim === wanted.claim) {
-      others.set(wanted.runId, wanted.seen !== null && row.msgs !== wanted.seen ? 'messages' : 'locked')
-    } else if (row?.claim !== wanted.claim || row.owner !== null) {
-      // Claimed by another since: whether this change or a takeover let go of it, it is not this worker's any more.
-      others.set(wanted.runId, 'lost')
-    }
-  }
-  return others
+  return { at: rows.length === 0 ? at : rows[0].at, lost, notStarted, fenced: false }
 }

@@ -28,8 +28,8 @@ u AS (
      SET status = 'running', owner = $1, claim = r.claim + 1, started_at = coalesce(r.started_at, w.at), waits = NULL, problem = NULL,
          version = CASE WHEN r.version = 0 THEN (SELECT max(l.code) FROM unnest($3::text[], $5::int[]) l(workflow, code) WHERE l.workflow = r.workflow) ELSE r.version END
     FROM c, w WHERE r.run_id = c.run_id
-  RETURNING r.run_id, r.id, r.workflow, r.version, r.queue, r.claim, r.msgs, r.crashes, r.deadline, r.priority, r.due)
-SELECT u.run_id, u.id, u.workflow, u.version, u.queue, u.claim, u.msgs, u.crashes, (extract(epoch FROM u.deadline) * 1000)::float8 AS deadline_ms, h.payload, h.facts, (extract(epoch FROM h.at) * 1000)::float8 AS at
+  RETURNING r.run_id, r.id, r.workflow, r.version, r.queue, r.claim, r.msgs, r.crashes, r.deadline, r.priority, r.due, r.parent_run_id IS NOT NULL AS has_parent)
+SELECT u.run_id, u.id, u.workflow, u.version, u.queue, u.claim, u.msgs, u.crashes, u.has_parent, (extract(epoch FROM u.deadline) * 1000)::float8 AS deadline_ms, h.payload, h.facts, (extract(epoch FROM h.at) * 1000)::float8 AS at
   FROM u LEFT JOIN stet_store.history h ON h.run_id = u.run_id AND h.seq = 1 AND u.claim = 1
  ORDER BY u.priority DESC, u.due`
 
@@ -75,6 +75,7 @@ export async function claimRuns(
     msgs: row.msgs,
     crashes: row.crashes,
     deadline: row.deadline_ms,
+    hasParent: row.has_parent,
     started:
       row.claim === 1 && row.at !== null ? toEvent({ ...row, seq: 1, type: 'RunStarted', op: 0, name: null }) : null,
   }))

@@ -7,7 +7,15 @@ import type { Hint } from '../../core/hint.js'
 import type { Db, Lane } from './db.js'
 
 const channel = 'stet'
-const letters = { ready: 'r', message: 'm', closed: 'c', workers: 'w' } as const
+const letters = {
+  ready: 'r',
+  message: 'm',
+  closed: 'c',
+  workers: 'w',
+  answered: 'u',
+  query: 'q',
+  queryAnswered: 'a',
+} as const
 /** NOTIFY refuses payloads of 8,000 bytes. */
 const maxBytes = 7_900
 
@@ -29,13 +37,16 @@ function encodeHints(hints: readonly Hint[]): string[] {
 }
 
 function wordsOf(hint: Hint): readonly string[] {
-  return hint.kind === 'ready' ? hint.queues : hint.kind === 'workers' ? hint.ids : hint.runIds
+  return 'queues' in hint ? hint.queues : 'ids' in hint ? hint.ids : hint.runIds
 }
 
 function decodeHint(payload: string): Hint | null {
   const words = payload.slice(1).split('\n')
   if (payload.startsWith('r')) return { kind: 'ready', queues: words }
   if (payload.startsWith('m')) return { kind: 'message', runIds: words }
+  if (payload.startsWith('u')) return { kind: 'answered', runIds: words }
+  if (payload.startsWith('q')) return { kind: 'query', ids: words }
+  if (payload.startsWith('a')) return { kind: 'queryAnswered', ids: words }
   if (payload.startsWith('c')) return { kind: 'closed', runIds: words }
   if (payload.startsWith('d')) {
     const [runId, status] = words as [string, string]

@@ -1,11 +1,12 @@
 import { StetError } from '../../core/errors.js'
-import type { InboxMessage, MessageAnswer, MessageRequest } from '../port.js'
+import type { ClosedUnowned, InboxMessage, MessageAnswer, MessageRequest, UpdateAnswer } from '../port.js'
 import { intArray, textArray } from './arrays.js'
 import type { Db } from './db.js'
 
 /**
- * Accepts messages. The run's row is locked first, and passed over if somebody has it locked; its count of messages goes up in the same statement that puts them into the inbox. Parking compares that
- * count, so a run cannot park without having seen a message.
+ * Accepts messages. The run's row is locked first, and passed over if somebody has it locked; its count of messages
+ * goes up in the same statement that puts them into the inbox. Parking compares that count, so a run cannot park
+ * without having seen a message.
  */
 const accept = `
 WITH c AS MATERIALIZED (SELECT stet_store.clock() AS at),
@@ -34,7 +35,8 @@ p AS (
    WHERE r.run_id = g.run_id
   RETURNING r.run_id, r.queue),
 i AS (
-  INSERT INTO stet_store.inbox (run_id, n, kind, name, payload, at) SELECT a.run_id, a.n, a.kind, a.name, a.payload, c.at FROM a, c)
+  INSERT INTO stet_store.inbox (run_id, n, kind, name, payload, at, message_id)
+  SELECT a.run_id, a.n, a.kind, a.name, a.payload, c.at, a.message_id FROM a, c)
 -- What was accepted before the run closed stays accepted when it is sent again.
 SELECT u.i, u.run_id, u.run_id IS NOT NULL AND l.run_id IS NULL AS locked,
        CASE WHEN l.closed_at IS NOT NULL
@@ -136,7 +138,7 @@ function lockedError({ kind, run }: MessageRequest): StetError {
 }
 
 const readInbox = `
-SELECT r.run_id, r.msgs, i.n, i.kind, i.name, i.payload
+SELECT r.run_id, r.msgs, i.n, i.kind, i.name, i.payload, i.message_id
   FROM unnest($1::text[]) AS u(id) JOIN stet_store.runs r ON r.run_id = u.id
        LEFT JOIN stet_store.inbox i ON i.run_id = r.run_id
  ORDER BY r.run_id, i.n`
@@ -154,7 +156,9 @@ export async function readMessages(
       entry = { msgs: row.msgs, messages: [] }
       found.set(row.run_id, entry)
     }
-    if (row.n !== null) entry.messages.push({ n: row.n, kind: row.kind, name: row.name, payload: row.payload })
+    if (row.n === null) continue
+    const { n, kind, name, payload, message_id: messageId } = row
+    entry.messages.push({ n, kind, name, payload, messageId })
   }
   return found
 }
@@ -168,7 +172,7 @@ export async function closeUnowned(
   runId: string,
   how: 'terminate' | 'cancelBeforeBegin',
   reason: string | null,
-): Promise<boolean> {
+): Promise<ClosedUnowned | null> {
   const facts = (fields: object) => JSON.stringify({ ...fields, ...(reason === null ? {} : { reason }) })
   return db.transaction(async (query) => {
     const { rows } = await query({
@@ -177,7 +181,7 @@ export async function closeUnowned(
               WHERE r.run_id = $1 AND r.owner IS NULL AND r.closed_at IS NULL AND (r.claim = 0 OR $2 = 'terminate') FOR UPDATE`,
       values: [runId, how],
     })
-    if (rows.length === 0) return false
+    if (rows.length === 0) return null
     const { at, seq } = rows[0]
     const append = (n: number, type: string, fields: string) =>
       query({
@@ -194,6 +198,39 @@ export async function closeUnowned(
       text: `UPDATE stet_store.runs SET status = $2, closed_at = $3, due = NULL, waits = NULL, claim = claim + 1 WHERE run_id = $1`,
       values: [runId, how === 'terminate' ? 'terminated' : 'cancelled', at],
     })
-    return true
+    await query({
+      text: `INSERT INTO stet_store.chores (run_id, at)
+             SELECT $1, $2 WHERE EXISTS (SELECT FROM stet_store.runs WHERE parent_run_id = $1 AND closed_at IS NULL) ON CONFLICT DO NOTHING`,
+      values: [runId, at],
+    })
+    const told = await query({
+      text: 'SELECT stet_store.tell_parent($1, $2, NULL) AS parent',
+      values: [runId, how === 'terminate' ? 'terminated' : 'cancelled'],
+    })
+    return { parent: told.rows[0].parent }
   })
+}
+
+/** What is known of updates that were sent: the answer, or the end of a run that gave none. In the order of asking. */
+export async function readAnswers(
+  db: Db,
+  updates: readonly { readonly runId: string; readonly messageId: string }[],
+): Promise<UpdateAnswer[]> {
+  const { rows } = await db.query({
+    name: 'stet_answers',
+    text: `SELECT h.type, h.payload, CASE WHEN r.closed_at IS NOT NULL THEN r.status END AS closed,
+                  CASE WHEN r.status = 'continued' THEN
+                    (SELECT e.facts::json ->> 'runId' FROM stet_store.history e WHERE e.run_id = r.run_id ORDER BY e.seq DESC LIMIT 1) END AS successor
+             FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u(run_id, message_id, nth)
+             JOIN stet_store.runs r ON r.run_id = u.run_id
+             LEFT JOIN stet_store.message_ids m ON m.run_id = u.run_id AND m.message_id = u.message_id
+             LEFT JOIN stet_store.history h ON h.run_id = m.run_id AND h.seq = m.answer
+            ORDER BY u.nth`,
+    values: [textArray(updates.map(({ runId }) => runId)), textArray(updates.map(({ messageId }) => messageId))],
+  })
+  return rows.map((row) => ({
+    answer: row.type === null ? null : { accepted: row.type === 'UpdateCompleted', payload: row.payload },
+    closed: row.closed,
+    successor: row.successor,
+  }))
 }

@@ -8,7 +8,7 @@ const ms = (column: string) => `(extract(epoch FROM ${column}) * 1000)::float8`
 
 const rowColumns = `
   r.run_id, r.id, r.workflow, r.version, r.queue, r.priority, r.status, r.owner, r.claim, r.waits, r.problem, r.error_name, r.error_message,
-  r.attributes, ${ms('r.due')} AS due, ${ms('r.created_at')} AS created_at, ${ms('r.started_at')} AS started_at,
+  r.attributes, r.parent_run_id, (SELECT p.id FROM stet_store.runs p WHERE p.run_id = r.parent_run_id) AS parent_id, ${ms('r.due')} AS due, ${ms('r.created_at')} AS created_at, ${ms('r.started_at')} AS started_at,
   ${ms('r.closed_at')} AS closed_at, ${ms('r.deadline')} AS deadline,
   (SELECT h.seq FROM stet_store.history h WHERE h.run_id = r.run_id ORDER BY h.seq DESC LIMIT 1) AS history_length`
 
@@ -32,6 +32,7 @@ function toRow(row: any): RunRow {
     problem: row.problem,
     error: row.error_name === null ? null : { name: row.error_name, message: row.error_message ?? '' },
     attributes: row.attributes,
+    parent: row.parent_run_id === null ? null : { id: row.parent_id ?? row.parent_run_id, runId: row.parent_run_id },
     historyLength: row.history_length ?? 0,
   }
 }
@@ -98,10 +99,11 @@ export async function listRuns(db: Db, filter: RunFilter): Promise<{ rows: RunRo
 export async function readResults(db: Db, runIds: readonly string[]): Promise<RunResult[]> {
   const { rows } = await db.query({
     name: 'stet_results',
-    text: `SELECT r.run_id, r.status, h.payload FROM unnest($1::text[]) AS u(run_id) JOIN stet_store.runs r ON r.run_id = u.run_id,
-                  LATERAL (SELECT h.payload FROM stet_store.history h WHERE h.run_id = r.run_id ORDER BY h.seq DESC LIMIT 1) h
+    text: `SELECT r.run_id, r.status, h.payload, CASE WHEN r.status = 'continued' THEN h.facts::json ->> 'runId' END AS successor
+             FROM unnest($1::text[]) AS u(run_id) JOIN stet_store.runs r ON r.run_id = u.run_id,
+                  LATERAL (SELECT h.payload, h.facts FROM stet_store.history h WHERE h.run_id = r.run_id ORDER BY h.seq DESC LIMIT 1) h
             WHERE r.closed_at IS NOT NULL`,
     values: [textArray(runIds)],
   })
-  return rows.map((row) => ({ runId: row.run_id, status: row.status, payload: row.payload }))
+  return rows.map(({ run_id: runId, status, payload, successor }) => ({ runId, status, payload, successor }))
 }

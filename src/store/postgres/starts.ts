@@ -1,8 +1,8 @@
 import { InvalidInputError } from '../../core/errors.js'
 import type { Tx } from '../../core/types.js'
-import type { ExistingRun, StartRequest } from '../port.js'
+import type { ExistingRun, MessageRequest, StartedAndPosted, StartRequest } from '../port.js'
 import { floatArray, intArray, textArray } from './arrays.js'
-import type { Query } from './db.js'
+import type { Db, Query } from './db.js'
 
 const columns = `unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::int[], $7::float8[], $8::float8[],
                         $9::float8[], $10::text[], $11::text[], $12::text[], $13::text[])
@@ -107,7 +107,26 @@ export async function startRuns(run: Run, requests: readonly StartRequest[]): Pr
   return requests.map((r) => found.get(r.runId) ?? null)
 }
 
-/** The same inside the caller's own transaction. */
+/** Starts a run under an id unless one is open, and sends it a message: both or neither. */
+export async function startAndPost(
+  db: Db,
+  request: StartRequest,
+  { kind, name, payload, messageId }: Omit<MessageRequest, 'run'>,
+): Promise<StartedAndPosted> {
+  return db.transaction(async (query) => {
+    const [existing = null] = await startRuns(query, [request])
+    const runId = existing?.runId ?? request.runId
+    const { rows } = await query({
+      text: `SELECT stet_store.post($1, $2, $3, $4, $5) AS closed,
+                    EXISTS (SELECT FROM stet_store.message_ids WHERE run_id = $1 AND message_id = $5) AS known`,
+      values: [runId, kind, name, payload, messageId],
+    })
+    // What was accepted before the run closed stays accepted when it is sent again.
+    return { runId, existing, closed: rows[0].known ? null : rows[0].closed }
+  })
+}
+
+/** The same as `startRuns` inside the caller's own transaction. */
 export function startInTransaction(tx: Tx, requests: readonly StartRequest[]): Promise<(ExistingRun | null)[]> {
   if (typeof tx?.query !== 'function') {
     throw new InvalidInputError(

@@ -1,16 +1,21 @@
 /** The Postgres store: each method is one function of a sibling file, tried again while the database is away. */
 import { newId } from '../../core/ids.js'
 import type { Store } from '../port.js'
-import { appendEvents, changeRows } from './appends.js'
+import { appendEvents } from './appends.js'
 import { intArray, textArray } from './arrays.js'
+import { changeRows } from './changes.js'
+import { tellChildren } from './chores.js'
 import { claimRuns, loadRuns, readHistories, wakeDue } from './claims.js'
 import { Db, type DbOptions } from './db.js'
 import { publish, subscribe } from './hints.js'
 import { holdLease } from './lease.js'
-import { closeUnowned, Posting, postMessages, readMessages } from './messages.js'
+import { closeUnowned, Posting, postMessages, readAnswers, readMessages } from './messages.js'
 import { migrate } from './migrate.js'
+import { answerQuery, askQuery, collectAnswers, takeQueries } from './queries.js'
 import { findRun, listRuns, readResults } from './reads.js'
-import { startRuns } from './starts.js'
+import { startAndPost, startRuns } from './starts.js'
+import { transactionStep } from './transactions.js'
+import { countVersions, setVersion } from './versions.js'
 import { giveBackStrays, goneWorkers, takeOver } from './workers.js'
 
 export interface PostgresStore extends Store {
@@ -80,6 +85,13 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
     history: async (runId) =>
       (await db.retrying('read a history', () => readHistories(db, [runId]), patient)).get(runId) ?? [],
     results: (runIds) => db.retrying('read results', () => readResults(db, runIds)),
+    answers: (updates) => db.retrying('read answers', () => readAnswers(db, updates)),
+    startAndPost: (request, message) =>
+      db.retrying('start and send', () => startAndPost(db, request, message), patient),
+    ask: (query) => db.retrying('ask a run', () => askQuery(db, query), patient),
+    collectAnswers: (ids) => db.retrying('read answers', () => collectAnswers(db, ids), patient),
+    setVersion: (runId, version) => db.retrying('set a version', () => setVersion(db, runId, version), patient),
+    versions: (workflow) => db.retrying('count versions', () => countVersions(db, workflow), patient),
 
     holdLease: (worker, leaseMs, beatMs, listener) =>
       holdLease({ url: options.url, worker, leaseMs, beatMs }, listener),
@@ -109,6 +121,28 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
         })
         return rowCount === 1
       }),
+    transaction: (workerId, run, body) => transactionStep(db, workerId, run, body),
+    setAttributes: (workerId, runId, claim, attributes) =>
+      db.retrying('set attributes', async () => {
+        const { rowCount } = await db.query({
+          text: `WITH w AS MATERIALIZED (SELECT 1 FROM stet_store.workers WHERE id = $1 FOR KEY SHARE)
+                 UPDATE stet_store.runs r SET attributes = coalesce(r.attributes, '{}') || $4::jsonb FROM w
+                  WHERE r.run_id = $2 AND r.owner = $1 AND r.claim = $3`,
+          values: [workerId, runId, claim, attributes],
+        })
+        return rowCount === 1
+      }),
+    present: (runIds) =>
+      db.retrying('look up runs', async () => {
+        const { rows } = await db.query({
+          text: 'SELECT r.run_id FROM unnest($1::text[]) AS u(run_id) JOIN stet_store.runs r USING (run_id)',
+          values: [textArray(runIds)],
+        })
+        return new Set(rows.map((row) => row.run_id))
+      }),
+    tellChildren: () => db.retrying('tell children', () => tellChildren(db)),
+    takeQueries: (workerId, lanes) => db.retrying('take queries', () => takeQueries(db, workerId, lanes)),
+    answerQuery: (answer) => db.retrying('answer a query', () => answerQuery(db, answer), patient),
     unblock: (workflows) =>
       db.retrying('unblock runs', async () => {
         const { rowCount } = await db.query({

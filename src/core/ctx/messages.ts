@@ -1,0 +1,86 @@
+/** Messages in and out: handlers, and other runs to talk to. */
+import { encode } from '../codec.js'
+import { InvalidInputError } from '../errors.js'
+import type { Execution } from '../execution.js'
+import { checkName } from '../ids.js'
+import type { EngineWork } from '../operation.js'
+import type { CancelScope } from '../scope.js'
+import { engineStep } from '../step.js'
+import type { Ctx, MessageOptions, Query, Signal, Update } from '../types.js'
+import { never } from './never.js'
+
+type Part = Pick<Ctx, 'onSignal' | 'onQuery' | 'onUpdate' | 'allHandlersFinished' | 'handle'>
+
+export function messages(execution: Execution, scope: CancelScope): Part {
+  const register = (what: string, name: unknown, handler: unknown): name is string => {
+    if (!execution.inTurn(what)) return false
+    checkName(name, `${what}: name`)
+    if (typeof handler !== 'function') {
+      throw new InvalidInputError(`${what}: expected a function as the handler, got ${typeof handler}.`)
+    }
+    return true
+  }
+
+  return {
+    onSignal(signal: Signal<any>, handler: (message: any) => void | Promise<void>) {
+      const name = nameOf(signal)
+      if (!register(`ctx.onSignal("${name}")`, name, handler)) return
+      execution.handlers.signals.set(name, { fn: handler, seen: execution.seen })
+      execution.listen()
+    },
+
+    onQuery(query: Query<any, any>, handler: (argument: any) => any) {
+      const name = nameOf(query)
+      if (register(`ctx.onQuery("${name}")`, name, handler)) execution.handlers.queries.set(name, handler)
+    },
+
+    onUpdate(update: Update<any, any>, optionsOrHandler: any, maybeHandler?: (argument: any) => any) {
+      const name = nameOf(update)
+      const [options, handler] =
+        typeof optionsOrHandler === 'function' ? [{}, optionsOrHandler] : [optionsOrHandler, maybeHandler]
+      if (!register(`ctx.onUpdate("${name}")`, name, handler)) return
+      execution.handlers.updates.set(name, { fn: handler!, validate: options?.validate, seen: execution.seen })
+      execution.listen()
+    },
+
+    allHandlersFinished() {
+      return execution.inTurn('ctx.allHandlersFinished') && execution.handlers.unfinished === 0
+    },
+
+    handle(id: string) {
+      checkName(id, 'ctx.handle: id')
+      return otherRun(execution, scope, id)
+    },
+  }
+}
+
+/** Another run, to signal or cancel. Each message is a step of the engine's own: sent once, also after a crash. */
+export function otherRun(execution: Execution, scope: CancelScope, id: string): ReturnType<Ctx['handle']> {
+  const send = (name: string, does: EngineWork): Promise<void> =>
+    execution.ask(name.slice(0, 200), { kind: 'step', step: engineStep, does }, { scope }).promise
+  return {
+    id,
+    signal(signal: Signal<any> | string, message?: unknown, options: MessageOptions = {}) {
+      const name = nameOf(signal)
+      if (!execution.inTurn(`signal "${name}" to run "${id}"`)) return never()
+      checkName(name, 'signal name')
+      if (options.messageId !== undefined) checkName(options.messageId, 'signal: messageId')
+      const payload = encode(message, `the message of signal "${name}"`)
+      return send(`signal ${name} to ${id}`, {
+        what: 'signal',
+        to: id,
+        name,
+        payload,
+        messageId: options.messageId ?? null,
+      })
+    },
+    cancel(reason?: string) {
+      if (!execution.inTurn(`cancel of run "${id}"`)) return never()
+      return send(`cancel ${id}`, { what: 'cancel', to: id, reason: reason ?? null })
+    },
+  }
+}
+
+function nameOf(message: { readonly name: string } | string): string {
+  return typeof message === 'string' ? message : message?.name
+}

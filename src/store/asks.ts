@@ -1,0 +1,53 @@
+/** What several parts of stet ask a store for in the same way, over its port alone. */
+import { encode } from '../core/codec.js'
+import { RunClosedError, RunNotFoundError } from '../core/errors.js'
+import type { Hint } from '../core/hint.js'
+import type { MessageRequest, Store } from './port.js'
+
+type Publish = (hints: readonly Hint[]) => void
+
+/** What others are told of a run that was closed without a worker. */
+export function closedHints(runId: string, parent: string | null): Hint[] {
+  return [
+    { kind: 'closed', runIds: [runId] },
+    ...(parent === null ? [] : [{ kind: 'message' as const, runIds: [parent] }]),
+  ]
+}
+
+/**
+ * Asks a run to cancel itself. One that nobody has begun needs no worker for that.
+ * @throws RunNotFoundError, RunClosedError
+ */
+export async function requestCancel(
+  store: Store,
+  publish: Publish,
+  run: string,
+  reason: string | null,
+  post: (message: MessageRequest) => Promise<unknown>,
+): Promise<void> {
+  const row = await store.find(run)
+  if (row === null) throw new RunNotFoundError(run)
+  if (row.claim === 0) {
+    const closed = await store.closeUnowned(row.runId, 'cancelBeforeBegin', reason)
+    if (closed !== null) {
+      publish(closedHints(row.runId, closed.parent))
+      return
+    }
+  }
+  const payload = encode(reason ?? undefined, 'the reason')
+  await post({ run: row.runId, kind: 'cancel', name: null, payload, messageId: null })
+}
+
+/** Sends one message and tells those who may wait for it. @throws RunNotFoundError, RunClosedError */
+export async function postMessage(store: Store, publish: Publish, message: MessageRequest): Promise<string> {
+  const [answer] = await store.post([message])
+  const { runId, closed } = await answer!
+  if (runId === null) throw new RunNotFoundError(message.run)
+  if (closed !== null) throw closedError(message.kind, runId, closed)
+  publish([{ kind: 'message', runIds: [runId] }])
+  return runId
+}
+
+export function closedError(what: string, runId: string, status: string): RunClosedError {
+  return new RunClosedError(`${what}: run ${runId} is ${status}, so it takes no message.`)
+}

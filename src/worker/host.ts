@@ -1,0 +1,41 @@
+import type { RecordedEvent } from '../core/events.js'
+import type { LogLevel } from '../core/execution.js'
+import type { Hint } from '../core/hint.js'
+import type { Store } from '../store/port.js'
+import type { StepSlots } from './attempts.js'
+import type { DbClock } from './clock.js'
+import type { Flusher } from './flusher.js'
+import type { RowChanger } from './rows.js'
+import type { Runner } from './runner.js'
+
+/** What a runner needs of its worker. */
+export interface RunnerHost {
+  readonly workerId: string
+  readonly store: Store
+  readonly flusher: Flusher
+  readonly rows: RowChanger
+  readonly slots: StepSlots
+  readonly clock: DbClock
+  /** Replaces the bodies of steps by name (testing). */
+  readonly stepOverrides: ReadonlyMap<string, (...args: any[]) => unknown> | undefined
+  /** Replays each history once when its run is let go of, and reports any difference (dev and testing). */
+  readonly verify: ((runner: Runner, events: readonly RecordedEvent[]) => void) | undefined
+  /** A run whose next timer is no farther than this, ms, stays in memory. */
+  readonly holdMs: number
+  /** Told at each place where a crash makes a difference (testing). It may abandon the run. */
+  readonly passing: ((point: CrashPoint, step: string) => void) | undefined
+  /** False when the lease is over, as after a pause of the whole process: others may have gone on with the run. */
+  mayBegin(): boolean
+  log(level: LogLevel, message: string, fields: object): void
+  /** The run is no longer held. `due`: when it wakes, if it waits. */
+  released(runner: Runner, due: number | null): void
+  /** Messages were accepted that the runner has not seen. */
+  fetchInbox(runner: Runner): void
+  /** Tells others. */
+  publish(hints: readonly Hint[]): void
+  /** A run that was held apart (`Runner.apart`) got on. */
+  gotOn(): void
+}
+
+/** Before a step's body begins; after its effect, before that is recorded; when an attempt's end has been committed. */
+export type CrashPoint = 'before' | 'effect' | 'commit'
