@@ -1,5 +1,7 @@
 /** What stands in `stet.config.ts`. */
 import { InvalidInputError } from './core/errors.js'
+import type { Interceptor } from './core/interceptors.js'
+import type { PayloadCodec } from './core/types.js'
 
 export interface StetConfig {
   /** Database, when neither the command line nor the environment names one. */
@@ -12,6 +14,10 @@ export interface StetConfig {
   concurrency?: number | { runs?: number; steps?: number }
   /** Carrier of hints. */
   hints?: string
+  /** What payloads go through on their way to the database and back, in every command and worker. */
+  codec?: PayloadCodec
+  /** What is called around steps, starts and messages of workers and commands. */
+  interceptors?: readonly Interceptor[]
   [key: string]: unknown
 }
 
@@ -31,7 +37,7 @@ export function checkConfig(config: unknown, what: string): StetConfig {
   if (typeof config !== 'object' || config === null || Array.isArray(config)) {
     throw new InvalidInputError(`${what}: expected an object with options, got ${typeOf(config)}.`)
   }
-  const { url, workflows, queues, concurrency, hints } = config as StetConfig
+  const { url, workflows, queues, concurrency, hints, codec, interceptors } = config as StetConfig
   const isText = (value: unknown) => typeof value === 'string' && value !== ''
   const areTexts = (value: unknown) => Array.isArray(value) && value.every(isText)
   const refuse = (field: string, expected: string, value: unknown) => {
@@ -49,6 +55,10 @@ export function checkConfig(config: unknown, what: string): StetConfig {
   ) {
     refuse('concurrency', 'a whole number from 1, or { runs, steps }', concurrency)
   }
+  if (codec !== undefined && (typeof codec?.encode !== 'function' || typeof codec?.decode !== 'function')) {
+    refuse('codec', 'an object with encode(bytes) and decode(bytes)', codec)
+  }
+  if (interceptors !== undefined && !Array.isArray(interceptors)) refuse('interceptors', 'a list', interceptors)
   if (hints !== undefined && !isText(hints)) refuse('hints', 'text', hints)
   return config as StetConfig
 }

@@ -4,10 +4,13 @@ import { RunHandle, signalMessage, updateMessage } from './client/handle.js'
 import { durationMs } from './core/duration.js'
 import { InvalidInputError, NoDatabaseError, StetError } from './core/errors.js'
 import { checkName, newId } from './core/ids.js'
+import type { Interceptor } from './core/interceptors.js'
 import type * as types from './core/types.js'
 import { Hints } from './hints/hints.js'
 import { readSettings } from './settings.js'
+import { codedPost, codedStart, codedStore } from './store/coded.js'
 import { startEmbedded } from './store/embedded/index.js'
+import { postInTransaction } from './store/postgres/messages.js'
 import { startInTransaction } from './store/postgres/starts.js'
 import { createPostgresStore, type PostgresStore } from './store/postgres/store.js'
 import { WorkerLoop, type WorkerSettings } from './worker/worker.js'
@@ -15,12 +18,15 @@ import { WorkerLoop, type WorkerSettings } from './worker/worker.js'
 export interface StetSettings extends types.StetOptions {
   /** Connections for statements (default 5; `STET_POOL_SIZE`). With 1, everything shares one. */
   readonly poolSize?: number
+  /** What is called around steps, starts and messages; the first is the outermost. */
+  readonly interceptors?: readonly Interceptor[]
 }
 
 interface Open {
   readonly store: PostgresStore
   readonly hints: Hints
   startInTransaction: typeof startInTransaction
+  postInTransaction: typeof postInTransaction
 }
 
 /**
@@ -45,11 +51,12 @@ export class Stet implements AsyncDisposable {
     if (options === null || typeof options !== 'object') {
       throw new InvalidInputError(`new Stet: expected options, got ${String(options)}.`)
     }
-    if (options.schema !== undefined || options.codec !== undefined) {
-      throw new StetError(
-        'not_available',
-        'new Stet: the options schema and codec are not part of this release of stet.',
-      )
+    if (options.schema !== undefined) {
+      throw new StetError('not_available', 'new Stet: the option schema is not part of this release of stet.')
+    }
+    const { codec } = options
+    if (codec !== undefined && (typeof codec?.encode !== 'function' || typeof codec?.decode !== 'function')) {
+      throw new InvalidInputError('new Stet: codec: expected an object with encode(bytes) and decode(bytes).')
     }
     this.#options = options
     this.#log = options.log ?? silentBelowWarning
@@ -59,7 +66,7 @@ export class Stet implements AsyncDisposable {
         'no database: NODE_ENV is production and no URL is given. Set STET_DATABASE_URL or DATABASE_URL, or pass { embedded: true } to use the embedded Postgres on purpose.',
       )
     }
-    this.#client = new Client(() => this.#ready())
+    this.#client = new Client(() => this.#ready(), options.interceptors)
   }
 
   /** Starts a run. The same id, workflow and input gives the first run. Acknowledged means committed. */
@@ -138,7 +145,8 @@ export class Stet implements AsyncDisposable {
     // Wrong options are told here, not when the worker starts.
     const lazy = new LazyWorker(async () => {
       const { store, hints } = await this.#ready()
-      const loop = new WorkerLoop(store, hints, this.#log, options)
+      const { interceptors = [] } = this.#options
+      const loop = new WorkerLoop(store, hints, this.#log, { interceptors, ...options })
       this.#workers.add(loop)
       return loop
     })
@@ -202,7 +210,15 @@ export class Stet implements AsyncDisposable {
       await store.close()
       throw error
     }
-    return { store, hints: new Hints(store), startInTransaction }
+    const { codec } = this.#options
+    if (codec === undefined) return { store, hints: new Hints(store), startInTransaction, postInTransaction }
+    const coded = codedStore(store, codec)
+    return {
+      store: coded,
+      hints: new Hints(coded),
+      startInTransaction: codedStart(startInTransaction, codec),
+      postInTransaction: codedPost(postInTransaction, codec),
+    }
   }
 }
 

@@ -3,19 +3,17 @@ import { isDeepStrictEqual } from 'node:util'
 import { checkAttributes } from '../core/attributes.js'
 import { Batcher } from '../core/batcher.js'
 import { decode, encode } from '../core/codec.js'
-import { durationMs } from '../core/duration.js'
 import { IdConflictError, InvalidInputError, RunClosedError, RunNotFoundError } from '../core/errors.js'
-import { checkName, newRunId } from '../core/ids.js'
-import type { AnyWorkflow, RunDescription, RunFilter, StartOptions } from '../core/types.js'
-import { definition } from '../core/workflow.js'
+import { aroundCall, type Interceptor, type MessageCall } from '../core/interceptors.js'
+import type { AnyWorkflow, RunDescription, RunFilter, StartOptions, Tx } from '../core/types.js'
 import type { Hints } from '../hints/hints.js'
 import { closedError, closedHints, requestCancel } from '../store/asks.js'
 import type { ExistingRun, MessageAnswer, MessageRequest, RunRow, StartRequest, Store } from '../store/port.js'
+import { startRequest } from '../store/requests.js'
 import { Conversations } from './conversations.js'
 import { describeRow } from './describe.js'
 import { RunHandle } from './handle.js'
 import { ResultWaiter } from './results.js'
-import { validate } from './validate.js'
 
 /** The store that a client talks to, made ready (connected, migrated) when it is first needed. */
 export interface Backend {
@@ -25,17 +23,20 @@ export interface Backend {
     tx: NonNullable<StartOptions['tx']>,
     requests: readonly StartRequest[],
   ): Promise<(ExistingRun | null)[]>
+  postInTransaction(tx: Tx, message: MessageRequest): Promise<MessageAnswer>
 }
 
 export class Client {
   readonly #ready: () => Promise<Backend>
+  readonly #interceptors: readonly Interceptor[]
   #waiter: ResultWaiter | null = null
   #conversations: Conversations | null = null
   readonly #starts: Batcher<StartRequest, ExistingRun | null>
   readonly #posts: Batcher<MessageRequest, MessageAnswer>
 
-  constructor(ready: () => Promise<Backend>) {
+  constructor(ready: () => Promise<Backend>, interceptors: readonly Interceptor[] = []) {
     this.#ready = ready
+    this.#interceptors = interceptors
     this.#starts = new Batcher(async (requests) => {
       const { store, hints } = await this.#ready()
       const found = await store.start(requests)
@@ -71,7 +72,12 @@ export class Client {
 
   // ── start ──────────────────────────────────────────────────────────────────────────────────────
 
-  async start(workflow: AnyWorkflow | string, input: unknown, options: StartOptions = {}): Promise<RunHandle> {
+  start(workflow: AnyWorkflow | string, input: unknown, options: StartOptions = {}): Promise<RunHandle> {
+    const call = { workflow: nameOf(workflow), input, options }
+    return aroundCall(this.#interceptors, 'start', call, (call) => this.#start(workflow, call.input, call.options))
+  }
+
+  async #start(workflow: AnyWorkflow | string, input: unknown, options: StartOptions): Promise<RunHandle> {
     const request = await startRequest(workflow, input, options)
     for (;;) {
       const existing =
@@ -121,15 +127,33 @@ export class Client {
 
   // ── messages ───────────────────────────────────────────────────────────────────────────────────
 
-  async post(message: MessageRequest): Promise<string> {
-    const { runId, closed } = await this.#posts.add(message)
+  async post(message: MessageRequest, tx?: Tx): Promise<string> {
+    const { runId, closed } =
+      tx === undefined ? await this.#posts.add(message) : await (await this.#ready()).postInTransaction(tx, message)
     if (runId === null) throw new RunNotFoundError(message.run)
     if (closed !== null) throw closedError(message.kind, runId, closed)
     return runId
   }
 
+  /** Sends a message, with the interceptors around it. */
+  message<T>(call: MessageCall, send: (call: MessageCall) => Promise<T>): Promise<T> {
+    return aroundCall(this.#interceptors, 'message', call, send)
+  }
+
   /** Starts a run under an id unless one is open, and sends it a message: both or neither. */
-  async startAndPost(
+  startAndPost(
+    workflow: AnyWorkflow | string,
+    input: unknown,
+    options: StartOptions,
+    message: Omit<MessageRequest, 'run'>,
+  ): Promise<RunHandle> {
+    const call = { workflow: nameOf(workflow), input, options }
+    return aroundCall(this.#interceptors, 'start', call, (call) =>
+      this.#startAndPost(workflow, call.input, call.options, message),
+    )
+  }
+
+  async #startAndPost(
     workflow: AnyWorkflow | string,
     input: unknown,
     options: StartOptions,
@@ -216,62 +240,8 @@ export class Client {
   }
 }
 
-async function startRequest(
-  workflow: AnyWorkflow | string,
-  input: unknown,
-  options: StartOptions,
-): Promise<StartRequest> {
-  const def = typeof workflow === 'string' ? undefined : definition(workflow)
-  const name = typeof workflow === 'string' ? workflow : def?.name
-  if (name === undefined) {
-    throw new InvalidInputError(
-      `start: expected a workflow (what workflow() or dag() returns) or its name, got ${workflow === null ? 'null' : typeof workflow}.`,
-    )
-  }
-  checkName(name, 'start: workflow name')
-  if (options.id !== undefined) checkName(options.id, 'start: id')
-  const what = `start of "${name}"`
-  const { ifOpen = 'existing', ifClosed = 'existing' } = options
-  oneOf(ifOpen, ['existing', 'fail', 'terminate'], `${what}: ifOpen`)
-  oneOf(ifClosed, ['existing', 'new', 'newIfFailed', 'fail'], `${what}: ifClosed`)
-  const priority = options.priority ?? def?.priority ?? 0
-  if (!Number.isInteger(priority) || Math.abs(priority) > 32_000) {
-    throw new InvalidInputError(
-      `${what}: priority: expected a whole number from -32000 to 32000, got ${String(priority)}.`,
-    )
-  }
-  if (options.startAt !== undefined && Number.isNaN(options.startAt?.getTime?.() ?? Number.NaN)) {
-    throw new InvalidInputError(`${what}: startAt: expected a valid Date, got ${String(options.startAt)}.`)
-  }
-  const { queue = def?.queue ?? 'default' } = options
-  checkName(queue, `${what}: queue`)
-  const checked = def?.input === undefined ? input : await validate(def.input, input, `the input of workflow "${name}"`)
-  const runId = newRunId()
-  return {
-    runId,
-    id: options.id ?? runId,
-    workflow: name,
-    version: def?.version ?? null,
-    queue,
-    priority,
-    // What is past is now; no database has all the days that a Date has.
-    startAt: options.startAt === undefined ? null : Math.max(0, options.startAt.getTime()),
-    delayMs: options.delay === undefined ? 0 : durationMs(options.delay, `${what}: delay`),
-    timeoutMs:
-      options.timeout === undefined ? (def?.timeoutMs ?? null) : durationMs(options.timeout, `${what}: timeout`),
-    payload: encode(checked, `the input of workflow "${name}"`),
-    facts: null,
-    attributes: options.attributes === undefined ? null : checkAttributes(options.attributes, what),
-    ifClosed,
-  }
-}
-
-function oneOf(value: string, allowed: readonly string[], what: string): void {
-  if (!allowed.includes(value)) {
-    throw new InvalidInputError(
-      `${what}: expected one of ${allowed.map((each) => `'${each}'`).join(', ')}, got ${String(value)}.`,
-    )
-  }
+function nameOf(workflow: AnyWorkflow | string): string {
+  return typeof workflow === 'string' ? workflow : (workflow?.name ?? '')
 }
 
 function checkFilter(filter: RunFilter): void {

@@ -13,13 +13,14 @@ import type {
   RunDescription,
   RunGraph,
   Signal,
+  Tx,
   Update,
 } from '../core/types.js'
+import { validate } from '../core/validate.js'
 import { schemaOf } from '../core/workflow.js'
 import type { Client } from './client.js'
 import { describeRow } from './describe.js'
 import { outputOf } from './results.js'
-import { validate } from './validate.js'
 
 /** One run, by its id (the latest run under it) or its run id. */
 export class RunHandle implements Handle<any> {
@@ -65,8 +66,15 @@ export class RunHandle implements Handle<any> {
     return graphOf(events, waits, row.status)
   }
 
-  async signal(signal: Signal<any> | string, message?: unknown, options: MessageOptions = {}): Promise<void> {
-    await this.#client.post({ ...(await signalMessage(signal, message, options)), run: this.#ref })
+  async signal(
+    signal: Signal<any> | string,
+    message?: unknown,
+    options: MessageOptions & { tx?: Tx } = {},
+  ): Promise<void> {
+    const call = { kind: 'signal', run: this.#ref, name: nameOf(signal), argument: message } as const
+    await this.#client.message(call, async ({ argument }) =>
+      this.#client.post({ ...(await signalMessage(signal, argument, options)), run: this.#ref }, options.tx),
+    )
   }
 
   /**
@@ -89,11 +97,15 @@ export class RunHandle implements Handle<any> {
   }
 
   async cancel(reason?: string): Promise<void> {
-    return this.#client.cancel(this.#ref, checkReason(reason))
+    const call = { kind: 'cancel', run: this.#ref, name: null, argument: checkReason(reason) } as const
+    return this.#client.message(call, ({ argument }) => this.#client.cancel(this.#ref, argument as string | undefined))
   }
 
   async terminate(reason?: string): Promise<void> {
-    return this.#client.terminate(this.#ref, checkReason(reason))
+    const call = { kind: 'terminate', run: this.#ref, name: null, argument: checkReason(reason) } as const
+    return this.#client.message(call, ({ argument }) =>
+      this.#client.terminate(this.#ref, argument as string | undefined),
+    )
   }
 
   async resume(): Promise<void> {
@@ -106,18 +118,23 @@ export class RunHandle implements Handle<any> {
   }
 
   async query(query: Query<any, any> | string, argument?: unknown, options: MessageOptions = {}): Promise<any> {
-    const name = typeof query === 'string' ? query : query?.name
+    const name = nameOf(query)
     checkName(name, 'query name')
     const timeoutMs = options.timeout === undefined ? queryTimeoutMs : durationMs(options.timeout, 'query: timeout')
-    const payload = encode(argument, `the argument of query "${name}"`)
-    const row = await this.#client.row(this.#ref)
-    return (await this.#client.conversations()).query(row, name, payload, timeoutMs)
+    return this.#client.message({ kind: 'query', run: this.#ref, name, argument }, async ({ argument }) => {
+      const payload = encode(argument, `the argument of query "${name}"`)
+      const row = await this.#client.row(this.#ref)
+      return (await this.#client.conversations()).query(row, name, payload, timeoutMs)
+    })
   }
 
   async update(update: Update<any, any> | string, argument?: unknown, options: MessageOptions = {}): Promise<any> {
-    const { message, timeoutMs } = await updateMessage(update, argument, options)
-    const runId = await this.#client.post({ ...message, run: this.#ref })
-    return this.answered(runId, message, timeoutMs)
+    const call = { kind: 'update', run: this.#ref, name: nameOf(update), argument } as const
+    return this.#client.message(call, async ({ argument }) => {
+      const { message, timeoutMs } = await updateMessage(update, argument, options)
+      const runId = await this.#client.post({ ...message, run: this.#ref })
+      return this.answered(runId, message, timeoutMs)
+    })
   }
 
   /** The answer to an update that was accepted. */
@@ -136,6 +153,10 @@ export class RunHandle implements Handle<any> {
   }
 }
 
+function nameOf(message: { readonly name: string } | string): string {
+  return typeof message === 'string' ? message : message?.name
+}
+
 /** How long a query waits for its answer unless it says otherwise. */
 const queryTimeoutMs = 10_000
 
@@ -152,7 +173,7 @@ export async function updateMessage(
   argument: unknown,
   options: MessageOptions,
 ): Promise<{ message: UpdateMessage; timeoutMs: number | null }> {
-  const name = typeof update === 'string' ? update : update?.name
+  const name = nameOf(update)
   checkName(name, 'update name')
   if (options.messageId !== undefined) checkName(options.messageId, 'update: messageId')
   const schema = schemaOf(update)
@@ -170,7 +191,7 @@ export async function signalMessage(
   message: unknown,
   options: MessageOptions,
 ): Promise<{ kind: 'signal'; name: string; payload: string | null; messageId: string | null }> {
-  const name = typeof signal === 'string' ? signal : signal?.name
+  const name = nameOf(signal)
   checkName(name, 'signal name')
   if (options.messageId !== undefined) checkName(options.messageId, 'signal: messageId')
   const schema = schemaOf(signal)

@@ -25,6 +25,8 @@ export { maxDepth, maxPayloadBytes } from './codec/limits.js'
 export { type RecordedError, recordError, reviveError } from './codec/recorded-error.js'
 
 const tag = '~1'
+/** Begins a text that a payload codec of the user's has made: `store/coded.ts` takes it off again. */
+export const codedTag = '~e'
 /** Characters from which on text is looked at before it is parsed (codec/hostile.ts). */
 const longText = 256 * 1024
 
@@ -52,6 +54,12 @@ export function encode(value: unknown, what: string): string | null {
 export function decode(text: string | null): unknown {
   if (text === null) return undefined
   if (!text.startsWith('~')) return parse(text, 0, maxDepth)
+  if (text.startsWith(codedTag)) {
+    throw unreadable(
+      'a payload that was encoded by a codec',
+      'Give this process the same codec: new Stet({ codec }), or `codec` in stet.config.ts.',
+    )
+  }
   if (!text.startsWith(tag)) {
     throw unreadable(
       `the tag ${JSON.stringify(text.slice(0, 2))}`,

@@ -10,7 +10,7 @@ import type { CancelScope } from './scope.js'
 import { shared } from './state.js'
 import type { Ctx } from './types.js'
 
-export { createLog } from './ctx/values.js'
+export { continueAsNewAfter, createLog } from './ctx/values.js'
 
 /** The ctx of one scope of a run; what is asked for through it is cancelled with that scope. */
 export function createCtx(execution: Execution, scope: CancelScope): Ctx {

@@ -1,10 +1,11 @@
+import type { StandardSchemaV1 as Schema } from '@standard-schema/spec'
 import { operationOf } from './causes.js'
 import type { EventFacts } from './events.js'
 import type { Frontier } from './frontier.js'
 import { resolveRetry } from './retry.js'
 import type { CancelScope } from './scope.js'
 import { type ResolvedStep, resolveStep } from './step.js'
-import type { Attributes, ChildOptions, StepContext, Tx } from './types.js'
+import type { AnyWorkflow, Attributes, ChildOptions, StartOptions, StepContext, Tx } from './types.js'
 
 /** What an operation asks for. The runner performs it; the core only waits for its events. */
 export type OperationRequest =
@@ -21,6 +22,15 @@ export type EngineWork =
   | {
       readonly what: 'signal'
       readonly to: string
+      readonly name: string
+      readonly payload: string | null
+      readonly messageId: string | null
+    }
+  | {
+      readonly what: 'signalWithStart'
+      readonly workflow: AnyWorkflow | string
+      readonly input: unknown
+      readonly options: StartOptions & { readonly id: string }
       readonly name: string
       readonly payload: string | null
       readonly messageId: string | null
@@ -44,6 +54,8 @@ export interface ChildRequest {
   readonly cancellation: NonNullable<ChildOptions['cancellation']>
   /** Somebody wants to know when it has been started. */
   readonly staged: boolean
+  /** What its input is checked against when it is started, and never again. */
+  readonly schema: Schema | undefined
 }
 
 export type OperationKind = OperationRequest['kind']

@@ -41,20 +41,23 @@ export interface WorkflowOptions {
 /** Typed names of messages, used by the workflow and by the caller; a plain string is accepted wherever one is. */
 export interface Signal<T> {
   readonly name: string
-  readonly [io]: T
+  // Under a key of its own, as the others: else one kind of message would be taken for another.
+  readonly [io]: { signal: T }
 }
 export interface Query<A, R> {
   readonly name: string
-  readonly [io]: (argument: A) => R
+  readonly [io]: { query: (argument: A) => R }
 }
 export interface Update<A, R> {
   readonly name: string
-  readonly [io]: (argument: A) => R
+  readonly [io]: { update: (argument: A) => R }
 }
 /** `messageId` makes sending idempotent: the same id is accepted once by a run. `timeout`: how long to wait for the answer (queries 10 s). */
 export interface MessageOptions {
   messageId?: string
   timeout?: Duration
+  /** A signal of a client: inside the caller's own transaction. */
+  tx?: Tx
 }
 export type Arg<A> = WithInput<A, MessageOptions>
 
@@ -94,13 +97,14 @@ export interface Ctx<I = any> {
   sleep(duration: Duration): Promise<void>
   sleepUntil(date: Date): Promise<void>
   waitForSignal<T>(signal: Signal<T> | string, options?: { timeout?: Duration }): Promise<T>
-  waitForSignal<T, D>(signal: Signal<T> | string, options: { timeout: Duration; default: D }): Promise<T | D>
+  // `D = null`: by name the message's type is given alone, and `default: null` is what is mostly meant.
+  waitForSignal<T, D = null>(signal: Signal<T> | string, options: { timeout: Duration; default: D }): Promise<T | D>
   signals<T>(signal: Signal<T> | string): AsyncIterable<T>
-  onSignal<T>(signal: Signal<T>, handler: (message: T) => void | Promise<void>): void
-  onQuery<A, R>(query: Query<A, R>, handler: (argument: A) => R): void
-  onUpdate<A, R>(update: Update<A, R>, handler: (argument: A) => R | Promise<R>): void
+  onSignal<T>(signal: Signal<T> | string, handler: (message: T) => void | Promise<void>): void
+  onQuery<A, R>(query: Query<A, R> | string, handler: (argument: A) => R): void
+  onUpdate<A, R>(update: Update<A, R> | string, handler: (argument: A) => R | Promise<R>): void
   onUpdate<A, R>(
-    update: Update<A, R>,
+    update: Update<A, R> | string,
     options: { validate?: (argument: A) => void },
     handler: (argument: A) => R | Promise<R>,
   ): void
@@ -110,17 +114,34 @@ export interface Ctx<I = any> {
   child<CI, CO>(workflow: Workflow<CI, CO>, ...args: WithInput<CI, ChildOptions>): Promise<CO>
   child<W extends AnyWorkflow>(workflow: string, input: InputOf<W>, options?: ChildOptions): Promise<OutputOf<W>>
   startChild<CI, CO>(workflow: Workflow<CI, CO>, ...args: WithInput<CI, ChildOptions>): Promise<ChildHandle<CO>>
+  startChild<W extends AnyWorkflow>(
+    workflow: string,
+    input: InputOf<W>,
+    options?: ChildOptions,
+  ): Promise<ChildHandle<OutputOf<W>>>
   /** Another run, to signal or cancel. */
   handle(id: string): {
     readonly id: string
     signal<T>(signal: Signal<T> | string, ...message: Arg<T>): Promise<void>
     cancel(reason?: string): Promise<void>
   }
+  /**
+   * Sends a signal to the open run with this id, starting one first if there is none: both or neither, once, also after a
+   * crash. The run is nobody's child.
+   */
+  signalWithStart<CI, CO, T>(
+    workflow: Workflow<CI, CO> | string,
+    input: CI,
+    signal: Signal<T> | string,
+    message: T,
+    options: StartOptions & { id: string } & MessageOptions,
+  ): Promise<void>
   map<A, B>(name: string, items: Iterable<A>, fn: (item: A, index: number) => Promise<B>): Promise<B[]>
   map<A, B>(
     name: string,
     items: Iterable<A>,
-    options: { concurrency?: number },
+    // `never`: options that were put in a variable would fit here with a policy in them, and the result be mistyped.
+    options: { concurrency?: number; minSuccessful?: never; toleratedFailures?: never },
     fn: (item: A, index: number) => Promise<B>,
   ): Promise<B[]>
   map<A, B>(
@@ -351,6 +372,12 @@ export interface Handle<O> {
   terminate(reason?: string): Promise<void>
   pause(reason?: string): Promise<void>
   resume(): Promise<void>
+  /**
+   * Gives the run to another version of its code, from its next claim on; a blocked run tries again. The run must be
+   * open, and no worker may hold it: stop that worker, or wait until the run parks.
+   * @throws RunNotFoundError; StetError with code `run_held` when the run is closed or held; InvalidInputError
+   */
+  moveTo(version: number): Promise<void>
   retry(): Promise<Handle<O>>
   /** A new run (new id unless given) that keeps the recorded prefix; `at` (step key, seq, or the last failure) is the first thing that runs anew. `retry` is the same from the last failure, under the same id. */
   fork(options: {

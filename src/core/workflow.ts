@@ -20,6 +20,8 @@ export interface Definition {
   /** What the steps of this workflow fall back to. */
   readonly retry: ResolvedRetry
   readonly input: Schema | undefined
+  /** What the result is checked against. */
+  readonly output: Schema | undefined
   readonly fn: (ctx: Ctx, input: any) => Promise<unknown>
 }
 
@@ -28,7 +30,8 @@ export interface Definition {
  *
  * `options.version` is an integer from 1 (default 1), `queue` the lane that workers listen on (default `'default'`),
  * `timeout` how long a run may take altogether (default: no limit), `retry` the policy that its steps fall back to,
- * `input` a Standard Schema that inputs are checked against when a run is started.
+ * `input` a Standard Schema that inputs are checked against when a run is started, `output` one for the result: the
+ * function returns what the schema takes, and the run's result is what the schema makes of it.
  *
  * @throws InvalidInputError for a name, version or option that cannot be used
  * @example
@@ -37,6 +40,12 @@ export interface Definition {
  * })
  */
 export function workflow<I, O>(name: string, fn: (ctx: Ctx<I>, input: I) => Promise<O>): Workflow<I, O>
+// Before those without `output`, which would take options that are in a variable and pass the schema over.
+export function workflow<R extends Schema, S extends Schema = never, I = unknown>(
+  name: string,
+  options: WorkflowOptions & { output: R; input?: S },
+  fn: (ctx: Ctx<Given<S, I>>, input: Taken<S, I>) => Promise<Schema.InferInput<R>>,
+): Workflow<Given<S, I>, Schema.InferOutput<R>>
 export function workflow<S extends Schema, O>(
   name: string,
   options: WorkflowOptions & { input: S },
@@ -49,7 +58,7 @@ export function workflow<I, O>(
 ): Workflow<I, O>
 export function workflow(
   name: string,
-  optionsOrFn: (WorkflowOptions & { input?: Schema }) | Definition['fn'],
+  optionsOrFn: (WorkflowOptions & { input?: Schema; output?: Schema }) | Definition['fn'],
   maybeFn?: Definition['fn'],
 ): AnyWorkflow {
   const [options, fn] = typeof optionsOrFn === 'function' ? [{}, optionsOrFn] : [optionsOrFn, maybeFn]
@@ -76,9 +85,14 @@ export function workflow(
     timeoutMs: options.timeout === undefined ? null : durationMs(options.timeout, `${what}, timeout`),
     retry: resolveRetry(options.retry, `${what}, retry`),
     input: options.input,
+    output: options.output,
     fn,
   })
 }
+
+/** What a caller gives when there may be an input schema, and what the function is given: without one, both are `I`. */
+type Given<S, I> = [S] extends [never] ? I : S extends Schema ? Schema.InferInput<S> : never
+type Taken<S, I> = [S] extends [never] ? I : S extends Schema ? Schema.InferOutput<S> : never
 
 /** Wraps a definition into the value that users export. */
 export function makeWorkflow(definition: Definition): AnyWorkflow {
@@ -149,9 +163,19 @@ export function query<R, A = void>(name: string): Query<A, R> {
 
 /**
  * A typed name of an update: a validated request to a run, with an answer. With a schema, arguments are checked when sent.
- * @example export const withdraw = update<number, { amount: number }>('withdraw')
+ *
+ * The answer comes first and has to be told; TypeScript infers all type arguments of a call or none. So with a schema
+ * both are written, the second as the argument's type (checked against the schema) or as the schema's; or neither, and
+ * the answer is `unknown`.
+ * @example
+ * export const withdraw = update<number, { amount: number }>('withdraw')
+ * export const checked = update<number, { amount: number }>('withdraw', amountSchema)
+ * export const same = update<number, typeof amountSchema>('withdraw', amountSchema)
  */
-export function update<R, A = void>(name: string, schema?: Schema): Update<A, R> {
+export function update<R, A = void>(name: string): Update<A, R>
+export function update<R, S extends Schema>(name: string, schema: S): Update<Schema.InferOutput<S>, R>
+export function update<R, A>(name: string, schema: Schema<unknown, A>): Update<A, R>
+export function update(name: string, schema?: Schema): Update<any, any> {
   checkName(name, 'update name')
-  return Object.freeze({ name, [schemaKey]: schema }) as unknown as Update<A, R>
+  return Object.freeze({ name, [schemaKey]: schema }) as unknown as Update<any, any>
 }

@@ -5,7 +5,7 @@ import type { EventFacts, EventType } from '../core/events.js'
 import type { Operation } from '../core/operation.js'
 import { decideRetry, type RetryDecision } from '../core/retry.js'
 import type { AttemptResult } from './attempts.js'
-import { Committed } from './engine-steps.js'
+import { Committed } from './bodies.js'
 
 /** What an engine can write again and again without the run getting on: the SQL that counts crashes knows them too. */
 export const marks: ReadonlySet<EventType> = new Set(['StepScheduled', 'TimerStarted'] as const)

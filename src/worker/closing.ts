@@ -2,8 +2,11 @@
 import { encode, encodeError } from '../core/codec.js'
 import { TimeoutFailure } from '../core/errors.js'
 import type { EventFacts, EventType } from '../core/events.js'
-import type { Outcome } from '../core/execution.js'
+import type { Execution, Outcome } from '../core/execution.js'
 import { newRunId } from '../core/ids.js'
+import { validate } from '../core/validate.js'
+import type { Definition } from '../core/workflow.js'
+import type { RunnerHost } from './host.js'
 
 export interface Closing {
   readonly status: 'completed' | 'failed' | 'cancelled' | 'terminated' | 'continued'
@@ -12,6 +15,29 @@ export interface Closing {
   readonly facts: EventFacts | null
   readonly error: { readonly name: string; readonly message: string } | null
   readonly successor: { readonly runId: string; readonly version: number | null } | null
+}
+
+/** The end of a run whose result has a schema: checked once, here, and recorded as the schema leaves it. */
+export async function checkedClosing(value: unknown, { name, output }: Definition): Promise<Closing> {
+  try {
+    const checked = await validate(output!, value, `the result of workflow "${name}"`)
+    const closing = closingOf({ type: 'completed', value: checked }, name, undefined)
+    return closing.status === 'completed' ? { ...closing, facts: { kind: 'checked' } } : closing
+  } catch (error) {
+    return withError('failed', 'RunFailed', error, { kind: 'result' })
+  }
+}
+
+/** Says what is probably a mistake in a workflow that has ended. */
+export function warnAtClose(host: Pick<RunnerHost, 'log'>, run: string, { handlers, unhandled }: Execution): void {
+  if (handlers.unfinished > 0) {
+    const message = 'the workflow ended while handlers of messages were at work: wait for ctx.allHandlersFinished()'
+    host.log('warn', message, { run, unfinished: handlers.unfinished })
+  }
+  if (unhandled.length > 0) {
+    const messages = unhandled.map((reason) => describeError(reason).message)
+    host.log('warn', 'promises of the workflow were rejected and nobody handled it', { run, messages })
+  }
 }
 
 /** The end that the workflow's function came to. A result that cannot be stored fails the run. */

@@ -1,6 +1,7 @@
 import type { RecordedEvent } from '../core/events.js'
 import type { LogLevel } from '../core/execution.js'
 import type { Hint } from '../core/hint.js'
+import type { Interceptor } from '../core/interceptors.js'
 import type { Store } from '../store/port.js'
 import type { StepSlots } from './attempts.js'
 import type { DbClock } from './clock.js'
@@ -24,6 +25,8 @@ export interface RunnerHost {
   readonly holdMs: number
   /** Told at each place where a crash makes a difference (testing). It may abandon the run. */
   readonly passing: ((point: CrashPoint, step: string) => void) | undefined
+  /** Around each attempt of a step. */
+  readonly interceptors: readonly Interceptor[]
   /** False when the lease is over, as after a pause of the whole process: others may have gone on with the run. */
   mayBegin(): boolean
   log(level: LogLevel, message: string, fields: object): void

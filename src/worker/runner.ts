@@ -13,21 +13,21 @@ import { createLog } from '../core/ctx.js'
 import { CancelledFailure, StetError } from '../core/errors.js'
 import type { EventDraft, EventFacts, EventType, RecordedEvent } from '../core/events.js'
 import { type Blockage, Execution, type Outcome } from '../core/execution.js'
-import type { ChildRequest, EngineWork, Operation } from '../core/operation.js'
+import type { ChildRequest, Operation } from '../core/operation.js'
 import { askExecution } from '../core/query.js'
-import type { StepContext } from '../core/types.js'
 import type { Definition } from '../core/workflow.js'
 import { type ClaimedRun, type InboxMessage, type LoadedRun, type RowChange, suspectAfter } from '../store/port.js'
 import { attemptEnd, attemptEnds, attemptFacts, isAtMostOnce, marks } from './attempt-ends.js'
 import { Attempt, type AttemptResult } from './attempts.js'
 import { AttributeWriter } from './attributes.js'
 import { blockSuspect, type Problem, problemOf } from './blocking.js'
-import { childEvent, childStart, idConflict, notStarted } from './children.js'
-import { type Closing, closingOf, describeError, terminated, timedOut } from './closing.js'
+import { bodyOf } from './bodies.js'
+import { checkedInput, childEvent, childStart, idConflict, notStarted } from './children.js'
+import { type Closing, checkedClosing, closingOf, describeError, terminated, timedOut, warnAtClose } from './closing.js'
 import { Dues, describeWaits } from './dues.js'
-import { engineBody } from './engine-steps.js'
 import { isRecord, RunLog } from './flusher.js'
 import type { RunnerHost } from './host.js'
+import { warnOfLength } from './length.js'
 import { Mailbox } from './mailbox.js'
 
 type State = 'loading' | 'active' | 'leaving' | 'gone'
@@ -124,6 +124,7 @@ export class Runner {
     if (loaded.checkpoints.size > 0) this.#checkpoints = new Map(loaded.checkpoints)
     this.#mailbox.add(loaded.inbox, claimed.msgs)
     if (this.#events !== null) for (const event of loaded.events) this.#events.push(event)
+    warnOfLength(this.#host, this.runId, 0, loaded.events.length)
     this.#hasChildren = loaded.events.some(({ type }) => type === 'ChildStarted')
     this.#attributes.restore(loaded.events)
     // A run that never ran before has nothing to replay: its first turn is live.
@@ -168,9 +169,10 @@ export class Runner {
     }
     for (const { type, op, payload, facts } of events) {
       if (type === 'AttributesSet') this.#attributes.write(payload)
-      else if (type === 'ChildStarted' && refused.has(facts?.runId ?? '')) this.#idConflict(op!)
+      else if (type === 'ChildStarted' && refused.has(facts?.runId ?? '')) this.#childFailed(op!)
     }
     this.#deliver(events)
+    warnOfLength(this.#host, this.runId, this.#log.nextSeq - 1 - events.length, events.length)
   }
 
   #deliver(events: readonly RecordedEvent[]): void {
@@ -253,7 +255,7 @@ export class Runner {
         this.#settle(operation, 'StepSkipped', null, { reason: request.reason })
         return
       case 'child':
-        this.#startChild(operation, request.child)
+        void this.#startChild(operation, request.child)
         return
     }
   }
@@ -315,15 +317,14 @@ export class Runner {
     }
     const { step } = operation.request
     const began = this.#host.clock.now()
-    const override =
-      this.#host.stepOverrides?.get(operation.name) ?? this.#engineBody(operation, operation.request.does)
+    const fn = bodyOf(this.#host, this.claimed, operation, () => this.abandon())
     const attempt = new Attempt(
       {
         name: operation.name,
         runId: this.runId,
         op: operation.index,
         attempt: operation.failedAttempts + 1,
-        step: override === undefined ? step : { ...step, fn: override },
+        step: fn === step.fn ? step : { ...step, fn },
         remainingMs: step.totalTimeoutMs === null ? null : operation.askedAt + step.totalTimeoutMs - began,
         checkpoint: () => decode(this.#checkpoints?.get(operation.index) ?? null),
         saveCheckpoint: (value) => this.#saveCheckpoint(operation, value),
@@ -340,11 +341,6 @@ export class Runner {
     )
     this.#attempts.set(operation.index, attempt)
     attempt.begin()
-  }
-
-  #engineBody(operation: Operation, does: EngineWork | undefined): ((step: StepContext) => unknown) | undefined {
-    if (does === undefined) return undefined
-    return engineBody(this.#host, this.claimed, operation, does, () => this.abandon())
   }
 
   #bodyOver(): void {
@@ -430,28 +426,38 @@ export class Runner {
     }
   }
 
-  #startChild(operation: Operation, child: ChildRequest): void {
+  async #startChild(operation: Operation, child: ChildRequest): Promise<void> {
     this.#hasChildren = true
     if (operation.announced || this.#starting.has(operation.index)) return
     this.#starting.add(operation.index)
-    const { id, runId } = child
-    const draft = this.#draft('ChildStarted', operation, null, { id, runId })
-    this.#host.flusher.append(this.#log, { ...draft, child: childStart(child, this.claimed) })
+    this.#bodies++
+    try {
+      const payload = child.schema === undefined ? child.payload : await checkedInput(child)
+      if (!this.#wants(operation) || this.gone) return
+      const draft = this.#draft('ChildStarted', operation, null, { id: child.id, runId: child.runId })
+      this.#host.flusher.append(this.#log, { ...draft, child: childStart(child, payload, this.claimed) })
+    } catch (error) {
+      this.#childFailed(operation.index, error)
+    } finally {
+      this.#bodies--
+      if (this.#bodies === 0 && !this.#delivering) this.#settleState()
+    }
   }
 
-  /** A child's id is that of an open run. */
-  #idConflict(op: number): void {
+  /** A child came to nothing before it began. */
+  #childFailed(op: number, error?: unknown): void {
     const operation = this.#execution.operation(op)
-    if (operation === undefined || !this.#wants(operation)) return
-    const settled = idConflict(operation)
-    if (settled !== null) this.#settle(operation, 'ChildFailed', settled.payload, settled.facts)
+    if (operation === undefined || operation.request.kind !== 'child' || !this.#wants(operation)) return
+    const { child } = operation.request
+    const payload = encodeError(error ?? idConflict(child))
+    this.#settle(operation, 'ChildFailed', payload, { id: child.id, runId: child.runId, kind: 'failed' })
   }
 
   /** Of children that were to be started when the last owner ended, those whose id was taken. */
   async #findConflicts(): Promise<void> {
     try {
       for (const op of await notStarted(this.#host.store, this.#execution.pending)) {
-        if (this.#state === 'active') this.#idConflict(op)
+        if (this.#state === 'active') this.#childFailed(op)
       }
     } catch (error) {
       this.#host.log('warn', 'children of a run could not be looked up', { run: this.runId, ...describeError(error) })
@@ -572,24 +578,16 @@ export class Runner {
   }
 
   #close(outcome: Outcome): void {
-    const { unhandled, cancelRequested, handlers } = this.#execution
-    if (handlers.unfinished > 0) {
-      this.#host.log(
-        'warn',
-        'the workflow ended while handlers of messages were at work: wait for ctx.allHandlersFinished()',
-        {
-          run: this.runId,
-          unfinished: handlers.unfinished,
-        },
-      )
+    warnAtClose(this.#host, this.runId, this.#execution)
+    const reason = this.#execution.cancelRequested?.reason
+    if (outcome.type !== 'completed' || this.definition.output === undefined) {
+      this.#leaveClosed(closingOf(outcome, this.definition.name, reason))
+      return
     }
-    if (unhandled.length > 0) {
-      this.#host.log('warn', 'promises of the workflow were rejected and nobody handled it', {
-        run: this.runId,
-        messages: unhandled.map((reason) => describeError(reason).message),
-      })
-    }
-    this.#leaveClosed(closingOf(outcome, this.definition.name, cancelRequested?.reason))
+    this.#state = 'leaving'
+    void checkedClosing(outcome.value, this.definition).then((closing) => {
+      if (!this.gone) this.#leaveClosed(closing)
+    })
   }
 
   #leaveClosed({ status, type, payload, facts, error, successor }: Closing): void {

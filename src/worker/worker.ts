@@ -12,6 +12,7 @@ import { installDeterminism, originals } from '../core/determinism.js'
 import { InvalidInputError } from '../core/errors.js'
 import type { LogLevel } from '../core/execution.js'
 import { checkName, newId } from '../core/ids.js'
+import type { Interceptor } from '../core/interceptors.js'
 import { shared } from '../core/state.js'
 import type { Log, Worker, WorkerOptions } from '../core/types.js'
 import { type Definition, definitions } from '../core/workflow.js'
@@ -35,6 +36,8 @@ export interface WorkerSettings extends WorkerOptions {
   /** A run whose next timer is no farther than this, ms, stays in memory; default 1,000. */
   readonly holdMs?: number
   readonly passing?: RunnerHost['passing']
+  /** What is called around attempts of steps; the first is the outermost. */
+  readonly interceptors?: readonly Interceptor[]
   /** Called when all runs have been let go of; each time. */
   readonly onIdle?: () => void
 }
@@ -462,7 +465,7 @@ export class WorkerLoop implements Worker {
   }
 
   #hostOf(incarnation: Incarnation): RunnerHost {
-    const { steps, verify, holdMs = 1_000, passing } = this.#settings
+    const { steps, verify, holdMs = 1_000, passing, interceptors = [] } = this.#settings
     return {
       workerId: incarnation.id,
       store: this.#store,
@@ -474,6 +477,7 @@ export class WorkerLoop implements Worker {
       verify,
       holdMs,
       passing,
+      interceptors: interceptors.filter(({ step }) => step !== undefined),
       mayBegin: () => {
         if (incarnation.over) return false
         if (this.#leaseHolds(incarnation)) return true

@@ -5,7 +5,9 @@ import { expect, test } from 'vitest'
 import { project, root, stet } from './support.js'
 
 const commands =
-  'init dev worker start list show signal cancel terminate resume export replay graph migrate db doctor'.split(' ')
+  'init dev worker start list show signal query update cancel terminate resume move versions export replay graph migrate db doctor'.split(
+    ' ',
+  )
 const place = { cwd: project('module') }
 
 test('help and version', async () => {
@@ -44,6 +46,11 @@ test.each([
   [['worker'], /no workflow files \(workflows\/\*\*, src\/workflows\/\*\*/],
   [['replay', 'missing.json'], /missing\.json: there is no such file/],
   [['list', '-d', 'mysql://localhost/x'], /--database-url: expected a URL that begins with postgres:\/\//],
+  [['query', 'run'], /missing required argument 'name'/],
+  [['query', 'run', 'progress', '{a: 1}'], /argument: expected JSON, got "\{a: 1\}"/],
+  [['update', 'run', 'withdraw', '5', '--timeout', 'soon'], /expected a duration/],
+  [['move', 'run', '0'], /whole number from 1/],
+  [['move', 'run'], /missing required argument 'version'/],
   [['db', 'reset'], /Say so with --yes/],
 ])('%j is wrong usage: 2, told on stderr', async (args, message) => {
   const ended = await stet(args, place)

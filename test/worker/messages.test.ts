@@ -1,4 +1,5 @@
 /** Messages in: handlers, iterators, conditions, queries, updates. Messages out: signals and cancels to other runs. */
+import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import {
   type Ctx,
@@ -13,7 +14,7 @@ import {
 } from '../../src/index.js'
 import { house, refusal, types, until } from '../support/house.js'
 
-const { stet, work, loop, reached } = await house({ verify: true })
+const { stet, work, loop, reached, db } = await house({ verify: true })
 
 const add = signal<number>('add')
 const stop = signal('stop')
@@ -407,6 +408,46 @@ describe('with start', () => {
 })
 
 describe('to other runs', () => {
+  test('signalWithStart from a workflow starts one run for all, and loses no message', async () => {
+    const depositor = workflow('depositor', async (ctx, n: number) => {
+      await ctx.signalWithStart(account, 0, add, n, { id: 'shared account' })
+      const closed = await ctx
+        .signalWithStart(account, 0, add, n, { id: 'closed account' })
+        .catch((error) => error.cause.code)
+      return closed
+    })
+    await work([account, depositor])
+    const gone = await stet.start(account, 0, { id: 'closed account' })
+    await gone.terminate()
+    const all = await Promise.all(Array.from({ length: 8 }, (_, n) => stet.execute(depositor, 10 ** n)))
+    expect(all).toEqual(Array.from({ length: 8 }, () => 'run_closed'))
+    const shared = stet.run<typeof account>('shared account')
+    await until(async () => (await shared.query(total)) === 11_111_111, 'all have arrived')
+    await shared.signal(stop)
+    expect(await shared.result()).toBe(11_111_111)
+  })
+
+  test("a signal inside the caller's transaction is there when it commits, and never was when it rolls back", async () => {
+    await work([account])
+    const run = await stet.start(account, 0)
+    const client = new pg.Client(db.url)
+    await client.connect()
+    try {
+      await client.query('BEGIN')
+      await run.signal(add, 1, { tx: client })
+      await client.query('ROLLBACK')
+      await client.query('BEGIN')
+      await run.signal(add, 10, { tx: client })
+      await client.query('COMMIT')
+      await until(async () => (await run.query(total)) === 10, 'it has arrived')
+      await run.signal(stop)
+      expect(await run.result()).toBe(10)
+      expect(await refusal(run.signal(add, 1, { tx: client }))).toBeInstanceOf(RunClosedError)
+    } finally {
+      await client.end()
+    }
+  })
+
   test('a signal is sent once, also when the worker ends in between; to no run it fails', async () => {
     const sender = workflow('sender', async (ctx, to: string) => {
       await ctx.handle(to).signal(add, 5)

@@ -22,12 +22,24 @@ export function readConfig(): Promise<FoundConfig | null> {
   return found
 }
 
-/** The database that the config names. Not loaded, which takes half a second, when it plainly names none. */
+/** The database that the config names. */
 export async function readConfigUrl(): Promise<{ url: string; from: string } | null> {
+  const found = await readIfItNames('url')
+  return found?.config.url === undefined ? null : { url: found.config.url, from: found.name }
+}
+
+/** The codec and the interceptors of the config. */
+export async function readEdges(): Promise<Pick<StetConfig, 'codec' | 'interceptors'>> {
+  const { codec, interceptors } = (await readIfItNames('codec|interceptors'))?.config ?? {}
+  return { ...(codec === undefined ? {} : { codec }), ...(interceptors === undefined ? {} : { interceptors }) }
+}
+
+/** The config is not loaded, which takes half a second, when it plainly says nothing of the kind. */
+async function readIfItNames(fields: string): Promise<FoundConfig | null> {
   const path = findConfig()
-  if (path === null || !/\burl\b|\.\.\.|\bfrom\s*['"](?!stet['"])/.test(readFileSync(path, 'utf8'))) return null
-  const { config, name } = (await readConfig())!
-  return config.url === undefined ? null : { url: config.url, from: name }
+  if (path === null) return null
+  const names = new RegExp(`\\b(?:${fields})\\b|\\.\\.\\.|\\bfrom\\s*['"](?!stet['"])`)
+  return names.test(readFileSync(path, 'utf8')) ? readConfig() : null
 }
 
 function findConfig(): string | null {

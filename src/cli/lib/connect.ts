@@ -5,7 +5,7 @@ import { Stet } from '../../stet.js'
 import { startEmbedded } from '../../store/embedded/index.js'
 import { reach } from '../../store/postgres/diagnostics.js'
 import { createPostgresStore, type PostgresStore } from '../../store/postgres/store.js'
-import { readConfigUrl } from './config-file.js'
+import { readConfigUrl, readEdges } from './config-file.js'
 import { UsageError } from './errors.js'
 import type { DatabaseOptions } from './options.js'
 import { clean, paintTalk, say } from './term.js'
@@ -60,7 +60,7 @@ export async function connect(
 ): Promise<Connection> {
   const database = await findDatabase(options)
   // Commands do one thing after another: one connection is enough.
-  const stet = new Stet({ url: database.url, poolSize: 1, log: talkingLog, ...settings })
+  const stet = new Stet({ url: database.url, poolSize: 1, log: talkingLog, ...(await readEdges()), ...settings })
   const { store } = await stet.internals()
   return { stet, store, database, [Symbol.asyncDispose]: () => stet.close() }
 }

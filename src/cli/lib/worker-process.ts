@@ -7,6 +7,7 @@ import { Stet } from '../../stet.js'
 import { hasWork } from '../../store/postgres/diagnostics.js'
 import type { Runner } from '../../worker/runner.js'
 import { WorkerLoop } from '../../worker/worker.js'
+import { readEdges } from './config-file.js'
 import { createWorkerLog } from './log.js'
 import { listNames, loadWorkflows } from './workflow-files.js'
 
@@ -39,13 +40,15 @@ export async function runWorker(
 ): Promise<void> {
   const log = createWorkerLog(spec.pretty, { pid: process.pid })
   const { found } = await loadWorkflows(spec.patterns ?? undefined)
-  const stet = new Stet({ url: spec.url, log })
+  const edges = await readEdges()
+  const stet = new Stet({ url: spec.url, log, ...edges })
   try {
     const { store, hints } = await stet.internals()
     const idle = new Idle()
     const worker = new WorkerLoop(store, hints, log, {
       workflows: found.map(({ workflow }) => workflow),
       drainMs: spec.drainMs,
+      interceptors: edges.interceptors ?? [],
       onIdle: () => idle.now(),
       ...(spec.queues === null ? {} : { queues: [...spec.queues] }),
       ...(spec.concurrency === null ? {} : { concurrency: spec.concurrency! }),

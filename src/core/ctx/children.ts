@@ -93,6 +93,7 @@ function childRequest(
     ),
     cancellation: oneOf(options.cancellation, ['wait', 'request', 'abandon'], `${what}: cancellation`),
     staged,
+    schema: def?.input,
   }
 }
 

@@ -6,10 +6,10 @@ import { checkName } from '../ids.js'
 import type { EngineWork } from '../operation.js'
 import type { CancelScope } from '../scope.js'
 import { engineStep } from '../step.js'
-import type { Ctx, MessageOptions, Query, Signal, Update } from '../types.js'
+import type { AnyWorkflow, Ctx, MessageOptions, Query, Signal, StartOptions, Update } from '../types.js'
 import { never } from './never.js'
 
-type Part = Pick<Ctx, 'onSignal' | 'onQuery' | 'onUpdate' | 'allHandlersFinished' | 'handle'>
+type Part = Pick<Ctx, 'onSignal' | 'onQuery' | 'onUpdate' | 'allHandlersFinished' | 'handle' | 'signalWithStart'>
 
 export function messages(execution: Execution, scope: CancelScope): Part {
   const register = (what: string, name: unknown, handler: unknown): name is string => {
@@ -47,6 +47,24 @@ export function messages(execution: Execution, scope: CancelScope): Part {
       return execution.inTurn('ctx.allHandlersFinished') && execution.handlers.unfinished === 0
     },
 
+    signalWithStart(
+      workflow: AnyWorkflow | string,
+      input: unknown,
+      signal: Signal<any> | string,
+      message: unknown,
+      options: StartOptions & { id: string } & MessageOptions,
+    ) {
+      const name = nameOf(signal)
+      if (!execution.inTurn(`ctx.signalWithStart("${name}")`)) return never()
+      checkName(name, 'signal name')
+      checkName(options?.id, 'ctx.signalWithStart: id')
+      const { messageId = null, timeout: _timeout, tx, ...start } = options
+      if (tx !== undefined) throw new InvalidInputError('ctx.signalWithStart: tx is no option inside a workflow.')
+      const payload = encode(message, `the message of signal "${name}"`)
+      const does: EngineWork = { what: 'signalWithStart', workflow, input, options: start, name, payload, messageId }
+      return sending(execution, scope, `signal ${name} to ${start.id}`, does)
+    },
+
     handle(id: string) {
       checkName(id, 'ctx.handle: id')
       return otherRun(execution, scope, id)
@@ -56,8 +74,7 @@ export function messages(execution: Execution, scope: CancelScope): Part {
 
 /** Another run, to signal or cancel. Each message is a step of the engine's own: sent once, also after a crash. */
 export function otherRun(execution: Execution, scope: CancelScope, id: string): ReturnType<Ctx['handle']> {
-  const send = (name: string, does: EngineWork): Promise<void> =>
-    execution.ask(name.slice(0, 200), { kind: 'step', step: engineStep, does }, { scope }).promise
+  const send = (name: string, does: EngineWork) => sending(execution, scope, name, does)
   return {
     id,
     signal(signal: Signal<any> | string, message?: unknown, options: MessageOptions = {}) {
@@ -79,6 +96,10 @@ export function otherRun(execution: Execution, scope: CancelScope, id: string): 
       return send(`cancel ${id}`, { what: 'cancel', to: id, reason: reason ?? null })
     },
   }
+}
+
+function sending(execution: Execution, scope: CancelScope, name: string, does: EngineWork): Promise<void> {
+  return execution.ask(name.slice(0, 200), { kind: 'step', step: engineStep, does }, { scope }).promise
 }
 
 function nameOf(message: { readonly name: string } | string): string {

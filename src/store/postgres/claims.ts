@@ -81,9 +81,13 @@ export async function claimRuns(
   }))
 }
 
+/** A page of each history: events after a seq, in order. A long history is many short statements, none of them slow. */
 const readHistory = `
-SELECT run_id, seq, type, op, name, payload, facts, (extract(epoch FROM at) * 1000)::float8 AS at
-  FROM unnest($1::text[]) AS u(id) JOIN stet_store.history ON run_id = u.id ORDER BY run_id, seq`
+SELECT h.run_id, h.seq, h.type, h.op, h.name, h.payload, h.facts, (extract(epoch FROM h.at) * 1000)::float8 AS at
+  FROM unnest($1::text[], $2::int[]) AS u(id, after),
+       LATERAL (SELECT * FROM stet_store.history h WHERE h.run_id = u.id AND h.seq > u.after ORDER BY h.seq LIMIT $3) h`
+
+export const historyPage = 5_000
 
 function toEvent(row: any): RecordedEvent {
   return {
@@ -97,13 +101,25 @@ function toEvent(row: any): RecordedEvent {
   }
 }
 
-export async function readHistories(db: Db, runIds: readonly string[]): Promise<Map<string, RecordedEvent[]>> {
-  const { rows } = await db.query({ name: 'stet_history', text: readHistory, values: [textArray(runIds)] })
-  const found = new Map<string, RecordedEvent[]>()
-  for (const row of rows) {
-    const events = found.get(row.run_id)
-    if (events === undefined) found.set(row.run_id, [toEvent(row)])
-    else events.push(toEvent(row))
+export async function readHistories(
+  db: Db,
+  runIds: readonly string[],
+  page = historyPage,
+): Promise<Map<string, RecordedEvent[]>> {
+  const found = new Map<string, RecordedEvent[]>(runIds.map((runId) => [runId, []]))
+  let left = [...runIds]
+  while (left.length > 0) {
+    const { rows } = await db.query({
+      name: 'stet_history',
+      text: readHistory,
+      values: [textArray(left), intArray(left.map((runId) => found.get(runId)!.at(-1)?.seq ?? 0)), page],
+    })
+    const read = new Map<string, number>()
+    for (const row of rows) {
+      found.get(row.run_id)!.push(toEvent(row))
+      read.set(row.run_id, (read.get(row.run_id) ?? 0) + 1)
+    }
+    left = left.filter((runId) => read.get(runId) === page)
   }
   return found
 }

@@ -1,4 +1,5 @@
-import { StetError } from '../../core/errors.js'
+import { InvalidInputError, StetError } from '../../core/errors.js'
+import type { Tx } from '../../core/types.js'
 import type { ClosedUnowned, InboxMessage, MessageAnswer, MessageRequest, UpdateAnswer } from '../port.js'
 import { intArray, textArray } from './arrays.js'
 import type { Db } from './db.js'
@@ -209,6 +210,31 @@ export async function closeUnowned(
     })
     return { parent: told.rows[0].parent }
   })
+}
+
+/** Accepts a message inside the caller's own transaction: it is there when that commits, and not before. */
+export async function postInTransaction(
+  tx: Tx,
+  { run, kind, name, payload, messageId }: MessageRequest,
+): Promise<MessageAnswer> {
+  if (typeof tx?.query !== 'function') {
+    throw new InvalidInputError(
+      'tx: expected a connected pg client (an object with query(text, values)), got something else.',
+    )
+  }
+  const found = await tx.query('SELECT stet_store.find_run($1) AS run_id', [run])
+  const runId: string | null = found.rows[0].run_id
+  if (runId === null) return { runId, closed: null }
+  const { rows } = await tx.query('SELECT stet_store.post($1, $2, $3, $4, $5) AS closed', [
+    runId,
+    kind,
+    name,
+    payload,
+    messageId,
+  ])
+  // Goes out with the commit.
+  await tx.query("SELECT pg_notify('stet', 'm' || $1)", [runId])
+  return { runId, closed: rows[0].closed }
 }
 
 /** What is known of updates that were sent: the answer, or the end of a run that gave none. In the order of asking. */

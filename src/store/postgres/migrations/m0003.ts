@@ -30,6 +30,11 @@ CREATE TABLE stet_store.chores (
   at      timestamptz NOT NULL
 );
 
+-- A payload that a codec of the user's has made says nothing here.
+CREATE OR REPLACE FUNCTION stet_store.payload_json(payload text) RETURNS json LANGUAGE sql IMMUTABLE AS
+  $$ SELECT CASE WHEN payload LIKE '~1%' THEN substr(payload, 3)::json -> 'json' WHEN payload LIKE '~%' THEN to_json('(encoded)'::text)
+            ELSE payload::json END $$;
+
 -- Tells a parent what came of its child. Called with the child's row locked.
 CREATE FUNCTION stet_store.tell_parent(child text, child_status text, result text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE parent record;

@@ -1,5 +1,5 @@
 import type { StandardSchemaV1 as Schema } from '@standard-schema/spec'
-import { InvalidInputError } from '../core/errors.js'
+import { InvalidInputError } from './errors.js'
 
 /** Checks a value against a Standard Schema; returns what the schema makes of it. */
 export async function validate(schema: Schema, value: unknown, what: string): Promise<unknown> {

@@ -1,0 +1,69 @@
+/** What a caller asks for when it starts a run, checked and put into the words of the store. */
+import { checkAttributes } from '../core/attributes.js'
+import { encode } from '../core/codec.js'
+import { durationMs } from '../core/duration.js'
+import { InvalidInputError } from '../core/errors.js'
+import { checkName, newRunId } from '../core/ids.js'
+import type { AnyWorkflow, StartOptions } from '../core/types.js'
+import { validate } from '../core/validate.js'
+import { definition } from '../core/workflow.js'
+import type { StartRequest } from './port.js'
+
+/** @throws InvalidInputError naming the option, or what of the input does not fit its schema */
+export async function startRequest(
+  workflow: AnyWorkflow | string,
+  input: unknown,
+  options: StartOptions,
+): Promise<StartRequest> {
+  const def = typeof workflow === 'string' ? undefined : definition(workflow)
+  const name = typeof workflow === 'string' ? workflow : def?.name
+  if (name === undefined) {
+    throw new InvalidInputError(
+      `start: expected a workflow (what workflow() or dag() returns) or its name, got ${workflow === null ? 'null' : typeof workflow}.`,
+    )
+  }
+  checkName(name, 'start: workflow name')
+  if (options.id !== undefined) checkName(options.id, 'start: id')
+  const what = `start of "${name}"`
+  const { ifOpen = 'existing', ifClosed = 'existing' } = options
+  oneOf(ifOpen, ['existing', 'fail', 'terminate'], `${what}: ifOpen`)
+  oneOf(ifClosed, ['existing', 'new', 'newIfFailed', 'fail'], `${what}: ifClosed`)
+  const priority = options.priority ?? def?.priority ?? 0
+  if (!Number.isInteger(priority) || Math.abs(priority) > 32_000) {
+    throw new InvalidInputError(
+      `${what}: priority: expected a whole number from -32000 to 32000, got ${String(priority)}.`,
+    )
+  }
+  if (options.startAt !== undefined && Number.isNaN(options.startAt?.getTime?.() ?? Number.NaN)) {
+    throw new InvalidInputError(`${what}: startAt: expected a valid Date, got ${String(options.startAt)}.`)
+  }
+  const { queue = def?.queue ?? 'default' } = options
+  checkName(queue, `${what}: queue`)
+  const checked = def?.input === undefined ? input : await validate(def.input, input, `the input of workflow "${name}"`)
+  const runId = newRunId()
+  return {
+    runId,
+    id: options.id ?? runId,
+    workflow: name,
+    version: def?.version ?? null,
+    queue,
+    priority,
+    // What is past is now; no database has all the days that a Date has.
+    startAt: options.startAt === undefined ? null : Math.max(0, options.startAt.getTime()),
+    delayMs: options.delay === undefined ? 0 : durationMs(options.delay, `${what}: delay`),
+    timeoutMs:
+      options.timeout === undefined ? (def?.timeoutMs ?? null) : durationMs(options.timeout, `${what}: timeout`),
+    payload: encode(checked, `the input of workflow "${name}"`),
+    facts: null,
+    attributes: options.attributes === undefined ? null : checkAttributes(options.attributes, what),
+    ifClosed,
+  }
+}
+
+function oneOf(value: string, allowed: readonly string[], what: string): void {
+  if (!allowed.includes(value)) {
+    throw new InvalidInputError(
+      `${what}: expected one of ${allowed.map((each) => `'${each}'`).join(', ')}, got ${String(value)}.`,
+    )
+  }
+}
