@@ -2,8 +2,8 @@
 // Terminal 1: mkdir papers; echo "DRAFT of a plan" > papers/plan.txt; echo "The report" > papers/report.txt
 //             npx stet worker samples/agent.ts
 // Terminal 2: npx stet start agent --id tidy-1 --input '{"goal":"delete the drafts","folder":"papers"}'
+//             npx stet query tidy-1 progress
 //             npx stet signal tidy-1 decide '{"call":"delete plan.txt","approved":true,"by":"ada"}';  npx stet show tidy-1
-// In a program: const { turn, undecided } = await stet.run('tidy-1').query(progress)
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { type Ctx, type Duration, NonRetryableError, query, StepFailure, signal, workflow } from 'stet'

@@ -1,7 +1,8 @@
 // One run for each customer, for as long as there is one: it holds the points, and is the only one that changes them.
 // Terminal 1: npx stet worker samples/customer.ts
 // Terminal 2: npx stet start customer --id customer-7 --input '{}'
-//             npx stet signal customer-7 purchase '{"order":"A-1","cents":4060}';  npx stet show customer-7
+//             npx stet signal customer-7 purchase '{"order":"A-1","cents":4060}';  npx stet query customer-7 profile
+//             npx stet update customer-7 redeem '{"points":40}'         (its rows: stet_sample_customer.vouchers)
 // In a program, with no need to know whether the run is there:
 //   await stet.signalWithStart(customer, {}, purchase, { order: 'A-1', cents: 4060 }, { id: 'customer-7' })
 //   const { result } = await stet.updateWithStart(customer, {}, redeem, { points: 40 }, { id: 'customer-7' })

@@ -1,12 +1,11 @@
 // A lock that runs hold one after another: here deployments to the same place, of which no two may overlap.
 // Terminal 1: npx stet worker samples/mutex.ts
-// Terminal 2: for v in 1 2 3; do npx stet start deploy --id v$v --input "{\"version\":\"v$v\",\"to\":\"production\"}"; done
-//             npx stet list;  npx stet show "lock production"
-// In a program: const { holder, queue } = await stet.run('lock production').query(lockState)
+// Terminal 2: for v in 1 2 3; do npx stet start deploy --id deploy-v$v --input "{\"version\":\"v$v\",\"to\":\"production\"}"; done
+//             npx stet query "lock production" lock-state;  npx stet list
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Ctx, type Duration, IdConflictError, NonRetryableError, query, StepFailure, signal, workflow } from 'stet'
+import { type Ctx, type Duration, NonRetryableError, query, type Signal, StepFailure, signal, workflow } from 'stet'
 
 // ── the lock ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -16,14 +15,16 @@ export interface Request {
   ticket: string
   leaseMs: number
 }
-/** `fence` grows with each grant. `until` is the end of the lease, ms since the epoch. */
 export interface Grant {
+  /** Larger than that of any grant before. */
   fence: number
+  /** The end of the lease, ms since the epoch. */
   until: number
 }
+/** What a lock is. A run hands it to the one that follows it; `{}` is a new lock. */
 export interface Lock {
-  queue: Request[]
-  fence: number
+  queue?: Request[]
+  fence?: number
 }
 
 export const acquire = signal<Request>('acquire')
@@ -33,8 +34,8 @@ const granted = (ticket: string) => signal<Grant>(`granted ${ticket}`)
 
 /** One run for each lock, under the id of `lockId`. It never ends; while nobody wants it it costs a row. */
 export const lock = workflow('lock', async (ctx: Ctx<Lock>, input: Lock) => {
-  const queue = [...input.queue]
-  let { fence } = input
+  const queue = [...(input.queue ?? [])]
+  let { fence = 0 } = input
   let holder: Request | null = null
   const isFree = () => holder === null
 
@@ -55,7 +56,8 @@ export const lock = workflow('lock', async (ctx: Ctx<Lock>, input: Lock) => {
     await ctx.condition(() => queue.length > 0)
     const next = queue.shift()!
     holder = next
-    fence++
+    // The time, where it has moved on: so it grows from a lock that somebody ended to the next of that name as well.
+    fence = Math.max(fence + 1, ctx.now())
     try {
       await ctx.handle(next.runId).signal(granted(next.ticket), { fence, until: ctx.now() + next.leaseMs })
     } catch (error) {
@@ -91,43 +93,18 @@ export async function withLock<T>(
 ): Promise<T> {
   const ticket = ctx.uuid()
   try {
-    await ask(ctx, name, { runId: ctx.run.runId, ticket, leaseMs })
+    await tell(ctx, name, acquire, { runId: ctx.run.runId, ticket, leaseMs })
     const { fence, until } = await ctx.waitForSignal(granted(ticket))
     return await ctx.scope({ timeout: Math.max(0, until - ctx.now()) }, (ctx) => fn(ctx, fence))
   } finally {
     // A run that is being cancelled gives it back as well; to give back what one does not have does no harm.
-    await ctx.shield((ctx) => tell(ctx, name, (handle) => handle.signal(release, { ticket })))
+    await ctx.shield((ctx) => tell(ctx, name, release, { ticket }))
   }
 }
 
-/** Puts a request into the queue of the lock; the first one for a lock starts it. */
-async function ask(ctx: Ctx, name: string, request: Request): Promise<void> {
-  const send = () => tell(ctx, name, (handle) => handle.signal(acquire, request))
-  if (await send()) return
-  try {
-    const idle = { id: lockId(name), parentClosePolicy: 'abandon', cancellation: 'abandon' } as const
-    await ctx.startChild(lock, { queue: [], fence: 0 }, idle)
-  } catch (error) {
-    // Somebody else was the first.
-    if (!((error as Error).cause instanceof IdConflictError)) throw error
-  }
-  if (!(await send())) throw new Error(`the lock "${name}" was ended by somebody`)
-}
-
-/** False: there is no such lock. */
-async function tell(
-  ctx: Ctx,
-  name: string,
-  send: (handle: ReturnType<Ctx['handle']>) => Promise<void>,
-): Promise<boolean> {
-  try {
-    await send(ctx.handle(lockId(name)))
-    return true
-  } catch (error) {
-    const code = error instanceof StepFailure ? (error.cause as { code?: string }).code : undefined
-    if (code === 'run_not_found' || code === 'run_closed') return false
-    throw error
-  }
+/** The first message to a lock starts it. */
+function tell<T>(ctx: Ctx, name: string, what: Signal<T>, message: T): Promise<void> {
+  return ctx.signalWithStart(lock, {}, what, message, { id: lockId(name), ifClosed: 'new' })
 }
 
 // ── what is done under it ────────────────────────────────────────────────────────────────────────

@@ -1,8 +1,8 @@
 // A subscription that lives for years: one run a month under one id, a change of plan by signal, an end by update.
 // Terminal 1: npx stet worker samples/subscription.ts
 // Terminal 2: npx stet start subscription --id sub-ada --input '{"customer":"ada","plan":"basic"}'
-//             npx stet signal sub-ada change-plan '"team"';  npx stet list     (invoices: stet_sample_subscription)
-// In a program: const { until } = await stet.run('sub-ada').update(cancel, { reason: 'moving' })
+//             npx stet signal sub-ada change-plan '"team"';  npx stet query sub-ada status
+//             npx stet update sub-ada cancel '{"reason":"moving"}'     (the invoices: stet_sample_subscription.invoices)
 import { type Ctx, query, signal, type Tx, update, workflow } from 'stet'
 
 /** Cents a month. */

@@ -17,7 +17,7 @@ import type {
   Update,
 } from '../core/types.js'
 import { validate } from '../core/validate.js'
-import { schemaOf } from '../core/workflow.js'
+import { maxVersion, schemaOf } from '../core/workflow.js'
 import type { Client } from './client.js'
 import { describeRow } from './describe.js'
 import { outputOf } from './results.js'
@@ -82,7 +82,7 @@ export class RunHandle implements Handle<any> {
    * that worker, or wait until the run parks.
    */
   async moveTo(version: number): Promise<void> {
-    if (!Number.isInteger(version) || version < 1) {
+    if (!Number.isInteger(version) || version < 1 || version > maxVersion) {
       throw new InvalidInputError(`moveTo: expected a whole number from 1, got ${String(version)}.`)
     }
     const row = await this.#client.row(this.#ref)

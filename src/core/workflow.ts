@@ -10,6 +10,9 @@ import type { AnyWorkflow, Ctx, Query, Signal, Update, Workflow, WorkflowOptions
 const definitionOf = Symbol.for('stet.workflow')
 const schemaKey = Symbol.for('stet.schema')
 
+/** Versions are numbers of 32 bits in the database. */
+export const maxVersion = 2 ** 31 - 1
+
 /** What the engine knows of a workflow. */
 export interface Definition {
   readonly name: string
@@ -68,7 +71,7 @@ export function workflow(
     throw new InvalidInputError(`${what}: expected an async function as the last argument, got ${typeof fn}.`)
   }
   const { version = 1, queue = 'default', priority = 0 } = options
-  if (!Number.isInteger(version) || version < 1 || version > 2 ** 31 - 1) {
+  if (!Number.isInteger(version) || version < 1 || version > maxVersion) {
     throw new InvalidInputError(`${what}, version: expected a whole number from 1, got ${String(version)}.`)
   }
   if (!Number.isInteger(priority) || Math.abs(priority) > 32_000) {

@@ -1,5 +1,5 @@
 /** How a run ends: its closing event, and what its row says of it. */
-import { encode, encodeError } from '../core/codec.js'
+import { decode, encode, encodeError } from '../core/codec.js'
 import { TimeoutFailure } from '../core/errors.js'
 import type { EventFacts, EventType } from '../core/events.js'
 import type { Execution, Outcome } from '../core/execution.js'
@@ -17,12 +17,36 @@ export interface Closing {
   readonly successor: { readonly runId: string; readonly version: number | null } | null
 }
 
-/** The end of a run whose result has a schema: checked once, here, and recorded as the schema leaves it. */
-export async function checkedClosing(value: unknown, { name, output }: Definition): Promise<Closing> {
+/**
+ * The end of a run. A result, and the input of a run that follows, are checked here against their schemas, once, and
+ * recorded as the schema leaves them; that takes a moment.
+ */
+export function endOf(
+  outcome: Outcome,
+  { name, input, output }: Definition,
+  cancelReason: string | undefined,
+): Closing | Promise<Closing> {
+  if (outcome.type === 'completed' && output !== undefined) {
+    const check = async () => ({
+      ...outcome,
+      value: await validate(output, outcome.value, `the result of workflow "${name}"`),
+    })
+    return checked(check, name)
+  }
+  if (outcome.type === 'continued' && input !== undefined) {
+    const what = `the input that workflow "${name}" continues with`
+    return checked(
+      async () => ({ ...outcome, payload: encode(await validate(input, decode(outcome.payload), what), what) }),
+      name,
+    )
+  }
+  return closingOf(outcome, name, cancelReason)
+}
+
+async function checked(check: () => Promise<Outcome>, name: string): Promise<Closing> {
   try {
-    const checked = await validate(output!, value, `the result of workflow "${name}"`)
-    const closing = closingOf({ type: 'completed', value: checked }, name, undefined)
-    return closing.status === 'completed' ? { ...closing, facts: { kind: 'checked' } } : closing
+    const closing = closingOf(await check(), name, undefined)
+    return closing.status === 'failed' ? closing : { ...closing, facts: { ...closing.facts, kind: 'checked' } }
   } catch (error) {
     return withError('failed', 'RunFailed', error, { kind: 'result' })
   }
@@ -41,7 +65,7 @@ export function warnAtClose(host: Pick<RunnerHost, 'log'>, run: string, { handle
 }
 
 /** The end that the workflow's function came to. A result that cannot be stored fails the run. */
-export function closingOf(outcome: Outcome, workflow: string, cancelReason: string | undefined): Closing {
+function closingOf(outcome: Outcome, workflow: string, cancelReason: string | undefined): Closing {
   if (outcome.type === 'continued') {
     const { payload, version } = outcome
     const runId = newRunId()

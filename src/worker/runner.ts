@@ -23,7 +23,7 @@ import { AttributeWriter } from './attributes.js'
 import { blockSuspect, type Problem, problemOf } from './blocking.js'
 import { bodyOf } from './bodies.js'
 import { checkedInput, childEvent, childStart, idConflict, notStarted } from './children.js'
-import { type Closing, checkedClosing, closingOf, describeError, terminated, timedOut, warnAtClose } from './closing.js'
+import { type Closing, describeError, endOf, terminated, timedOut, warnAtClose } from './closing.js'
 import { Dues, describeWaits } from './dues.js'
 import { isRecord, RunLog } from './flusher.js'
 import type { RunnerHost } from './host.js'
@@ -580,13 +580,14 @@ export class Runner {
   #close(outcome: Outcome): void {
     warnAtClose(this.#host, this.runId, this.#execution)
     const reason = this.#execution.cancelRequested?.reason
-    if (outcome.type !== 'completed' || this.definition.output === undefined) {
-      this.#leaveClosed(closingOf(outcome, this.definition.name, reason))
+    const closing = endOf(outcome, this.definition, reason)
+    if (!(closing instanceof Promise)) {
+      this.#leaveClosed(closing)
       return
     }
     this.#state = 'leaving'
-    void checkedClosing(outcome.value, this.definition).then((closing) => {
-      if (!this.gone) this.#leaveClosed(closing)
+    void closing.then((checked) => {
+      if (!this.gone) this.#leaveClosed(checked)
     })
   }
 

@@ -9,7 +9,7 @@ import { checkName } from '../ids.js'
 import type { ChildRequest, Operation } from '../operation.js'
 import type { CancelScope } from '../scope.js'
 import type { AnyWorkflow, ChildHandle, ChildOptions, Ctx } from '../types.js'
-import { definition } from '../workflow.js'
+import { definition, maxVersion } from '../workflow.js'
 import { otherRun } from './messages.js'
 import { never } from './never.js'
 
@@ -35,7 +35,7 @@ export function children(execution: Execution, scope: CancelScope): Part {
     continueAsNew(input?: unknown, options: { version?: number } = {}): Promise<never> {
       if (!execution.inTurn('ctx.continueAsNew')) return never()
       const { version = null } = options
-      if (version !== null && (!Number.isInteger(version) || version < 1)) {
+      if (version !== null && (!Number.isInteger(version) || version < 1 || version > maxVersion)) {
         throw new InvalidInputError(
           `ctx.continueAsNew, version: expected a whole number from 1, got ${String(version)}.`,
         )

@@ -21,7 +21,7 @@ export async function countVersions(db: Db, workflow: string | null): Promise<Ve
   const { rows } = await db.query({
     text: `SELECT r.workflow, r.version, count(*)::int AS open,
                   EXISTS (SELECT FROM stet_store.workers w, unnest(w.workflows, w.versions) AS v(name, version)
-                           WHERE w.expires_at > clock_timestamp() AND v.name = r.workflow AND v.version = r.version) AS served
+                           WHERE w.expires_at > clock_timestamp() AND v.name = r.workflow AND r.version IN (v.version, 0)) AS served
              FROM stet_store.runs r
             WHERE r.closed_at IS NULL AND ($1::text IS NULL OR r.workflow = $1)
             GROUP BY r.workflow, r.version ORDER BY r.workflow, r.version`,
