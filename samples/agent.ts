@@ -3,7 +3,7 @@
 //             npx stet worker samples/agent.ts
 // Terminal 2: npx stet start agent --id tidy-1 --input '{"goal":"delete the drafts","folder":"papers"}'
 //             npx stet query tidy-1 progress
-//             npx stet signal tidy-1 decide '{"call":"delete plan.txt","approved":true,"by":"ada"}';  npx stet show tidy-1
+//             npx stet signal tidy-1 decide '{"call":"delete plan.txt","approved":true,"by":"ada"}'
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { type Ctx, type Duration, NonRetryableError, query, StepFailure, signal, workflow } from 'stet'
@@ -144,7 +144,7 @@ function inside(folder: string, file: string | undefined): string {
 
 // ── a model ──────────────────────────────────────────────────────────────────────────────────────
 
-/** Stands for a language model, and says the same each time: looks around, reads everything, deletes what is a draft. */
+/** Stands for a language model, and says the same each time: looks around, reads all files, deletes the drafts. */
 export const tidy: Model = async (messages) => {
   const results = (tool: string) =>
     messages.flatMap((message) => (message.role === 'tool' && message.call.tool === tool ? [message] : []))

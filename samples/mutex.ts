@@ -1,6 +1,7 @@
 // A lock that runs hold one after another: here deployments to the same place, of which no two may overlap.
 // Terminal 1: npx stet worker samples/mutex.ts
-// Terminal 2: for v in 1 2 3; do npx stet start deploy --id deploy-v$v --input "{\"version\":\"v$v\",\"to\":\"production\"}"; done
+// Terminal 2: for v in v1 v2 v3; do
+//               npx stet start deploy --id deploy-$v --input "{\"version\":\"$v\",\"to\":\"production\"}"; done
 //             npx stet query "lock production" lock-state;  npx stet list
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -32,7 +33,10 @@ export const release = signal<{ ticket: string }>('release')
 export const lockState = query<{ holder: string | null; queue: string[]; fence: number }>('lock-state')
 const granted = (ticket: string) => signal<Grant>(`granted ${ticket}`)
 
-/** One run for each lock, under the id of `lockId`. It never ends; while nobody wants it it costs a row. */
+/**
+ * One run for each lock, under the id of `lockId`. It never ends; while nobody wants it it costs a row. To terminate it
+ * is to throw its queue away: those who were in it wait until they are cancelled.
+ */
 export const lock = workflow('lock', async (ctx: Ctx<Lock>, input: Lock) => {
   const queue = [...(input.queue ?? [])]
   let { fence = 0 } = input
@@ -76,7 +80,7 @@ export const lock = workflow('lock', async (ctx: Ctx<Lock>, input: Lock) => {
 export const lockId = (name: string) => `lock ${name}`
 
 /**
- * Runs `fn` while this run holds the lock of that name, and gives it back whatever comes of it. Those who ask later wait.
+ * Runs `fn` while this run holds the lock of that name, and gives it back whatever comes of it.
  *
  * A lease is a matter of time, and time passes for whoever hangs as well: at its end `fn` is cancelled, but a step that
  * takes no notice may go on while the next run has the lock. Where that must do no harm pass `fence` on to what is

@@ -1,8 +1,8 @@
-// A trip of flight, hotel and car: when one of them cannot be had, nobody confirms in time, or the run is cancelled, what
-// was booked is undone in reverse order.
+// A trip of flight, hotel and car: when one of them cannot be had, nobody confirms in time, or the run is cancelled,
+// what was booked is undone in reverse order.
 // Terminal 1: npx stet worker samples/saga.ts
 // Terminal 2: npx stet start trip --id rome-1 --input '{"traveller":"ada","to":"Rome"}'
-//             npx stet signal rome-1 confirm '{"by":"ada"}'           (or npx stet cancel rome-1; then npx stet show rome-1)
+//             npx stet signal rome-1 confirm '{"by":"ada"}'        (or npx stet cancel rome-1);  npx stet show rome-1
 //             npx stet start trip --input '{"traveller":"bob","to":"Oslo","soldOut":"car"}' --wait
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

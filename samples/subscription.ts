@@ -2,7 +2,7 @@
 // Terminal 1: npx stet worker samples/subscription.ts
 // Terminal 2: npx stet start subscription --id sub-ada --input '{"customer":"ada","plan":"basic"}'
 //             npx stet signal sub-ada change-plan '"team"';  npx stet query sub-ada status
-//             npx stet update sub-ada cancel '{"reason":"moving"}'     (the invoices: stet_sample_subscription.invoices)
+//             npx stet update sub-ada cancel '{"reason":"moving"}'    (its rows: stet_sample_subscription.invoices)
 import { type Ctx, query, signal, type Tx, update, workflow } from 'stet'
 
 /** Cents a month. */

@@ -49,6 +49,8 @@ export class Execution implements TurnSource, Turn, Asker {
   blockage: Blockage | null = null
   /** Rejections inside turns that nobody handled. */
   readonly unhandled: unknown[] = []
+  /** Messages that came into the history behind the end of the function. */
+  readonly unread: RecordedEvent[] = []
   /** The last event that was delivered. */
   lastSeq = 0
   startedAt = 0
@@ -149,6 +151,11 @@ export class Execution implements TurnSource, Turn, Asker {
       return false
     }
     this.lastSeq = event.seq
+    if (this.outcome !== null && (event.type === 'SignalReceived' || event.type === 'UpdateReceived')) {
+      // On its way when the function ended, so it was not read: the run that follows gets it.
+      this.unread.push(event)
+      return false
+    }
     const operation = event.op === null || event.op === 0 ? null : this.#operationOf(event)
     if (this.blockage !== null) return false
     switch (event.type) {

@@ -158,7 +158,10 @@ export function codedStore<S extends Store>(store: S, codec: PayloadCodec): S {
         await each(events, async (event) => ({
           ...(await encodePayload(event)),
           facts: await coder.encodeFacts(event.facts),
-          child: event.child === null ? null : await encodePayload(event.child),
+          child:
+            event.child === null
+              ? null
+              : { ...(await encodePayload(event.child)), conflict: await encode(event.child.conflict) },
         })),
       ),
     change: async (workerId, changes) =>
@@ -171,6 +174,10 @@ export function codedStore<S extends Store>(store: S, codec: PayloadCodec): S {
             change.terminal === null
               ? null
               : { ...(await encodePayload(change.terminal)), facts: await coder.encodeFacts(change.terminal.facts) },
+          successor:
+            change.successor === null
+              ? null
+              : { ...change.successor, unread: await each(change.successor.unread, encodePayload) },
         })),
       ),
     transaction: async (workerId, run, body) => {

@@ -148,6 +148,8 @@ export interface ChildStart {
   readonly facts: string
   readonly attributes: string | null
   readonly parentClosePolicy: 'cancel' | 'terminate' | 'abandon'
+  /** The recorded error of a child whose id an open run has. */
+  readonly conflict: string
 }
 
 export interface AppendAnswer {
@@ -155,8 +157,8 @@ export interface AppendAnswer {
   readonly at: number
   /** Runs whose events were refused: they are no longer this worker's. */
   readonly lost: ReadonlySet<string>
-  /** Children that were not started, for an open run has their id. */
-  readonly notStarted: ReadonlySet<string>
+  /** Children that were not started, for an open run has their id: their events became `ChildFailed`, as `conflict` says. */
+  readonly refused: ReadonlySet<string>
   /** The worker may write nothing any more. */
   readonly fenced: boolean
 }
@@ -200,7 +202,14 @@ export interface RowChange {
   /** Closing: it has started children, who are to be told (`tellChildren`). */
   readonly hasChildren: boolean
   /** The run that follows this one, with the payload of the closing event as its input. */
-  readonly successor: { readonly runId: string; readonly version: number | null } | null
+  readonly successor: Successor | null
+}
+
+export interface Successor {
+  readonly runId: string
+  readonly version: number | null
+  /** Messages that this run took in and did not come to read: the first that the successor gets. */
+  readonly unread: readonly Pick<InboxMessage, 'kind' | 'name' | 'payload' | 'messageId'>[]
 }
 
 export type RowAnswer =
@@ -391,8 +400,6 @@ export interface Store {
   ): Promise<{ readonly n: number; readonly payload: string | null } | null>
   /** Puts attributes beside those that the run has; false: the run is no longer this worker's. */
   setAttributes(workerId: string, runId: string, claim: number, attributes: string): Promise<boolean>
-  /** Those of the runs that are there. */
-  present(runIds: readonly string[]): Promise<Set<string>>
   /** Asks children of runs that have closed to do what their policy says; how many such runs are left. */
   tellChildren(): Promise<{
     readonly left: number

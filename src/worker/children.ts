@@ -1,10 +1,10 @@
 /** The children of a run: how they are started, and what their ends mean to the run that started them. */
-import { decode, encode } from '../core/codec.js'
+import { decode, encode, encodeError } from '../core/codec.js'
 import { IdConflictError } from '../core/errors.js'
 import type { EventFacts, EventType } from '../core/events.js'
 import type { ChildRequest, Operation } from '../core/operation.js'
 import { validate } from '../core/validate.js'
-import type { ChildStart, ClaimedRun, Store } from '../store/port.js'
+import type { ChildStart, ClaimedRun } from '../store/port.js'
 import type { ChildNews } from './mailbox.js'
 
 /** The input of a child as its schema leaves it. @throws InvalidInputError */
@@ -21,6 +21,7 @@ export function childStart(child: ChildRequest, payload: string | null, parent: 
     ...rest,
     payload,
     attributes: attributes === null ? null : JSON.stringify(attributes),
+    conflict: encodeError(idConflict(child)),
     facts: JSON.stringify({ parent: { id: parent.id, runId: parent.runId } }),
   }
 }
@@ -31,25 +32,16 @@ export function childEvent(
   { status }: ChildNews,
 ): { type: EventType; facts: EventFacts } | null {
   if (request.kind !== 'child') return null
-  const { id, runId } = request.child
-  if (status === 'completed') return { type: 'ChildCompleted', facts: { id, runId } }
-  return { type: 'ChildFailed', facts: { id, runId, kind: status } }
+  const facts = childFacts(request.child)
+  if (status === 'completed') return { type: 'ChildCompleted', facts }
+  return { type: 'ChildFailed', facts: { ...facts, kind: status } }
 }
 
-/** The error of a child whose id is that of an open run. */
-export function idConflict({ id, workflow }: ChildRequest): IdConflictError {
+/** What the events of a child say of it. */
+export function childFacts({ id, runId }: ChildRequest): EventFacts {
+  return { id, runId }
+}
+
+function idConflict({ id, workflow }: ChildRequest): IdConflictError {
   return new IdConflictError(`child "${workflow}": id "${id}" is taken by an open run. Use another id.`)
-}
-
-/** Of children whose start is on record, the operations of those that are not there: their ids were taken. */
-export async function notStarted(store: Store, pending: Iterable<Operation>): Promise<number[]> {
-  // Only an id that somebody chose can be taken.
-  const named = [...pending].flatMap(({ index, request, announced }) =>
-    request.kind === 'child' && announced && request.child.id !== request.child.runId
-      ? [{ index, runId: request.child.runId }]
-      : [],
-  )
-  if (named.length === 0) return []
-  const present = await store.present(named.map(({ runId }) => runId))
-  return named.flatMap(({ index, runId }) => (present.has(runId) ? [] : [index]))
 }

@@ -1,11 +1,12 @@
 /** How a run ends: its closing event, and what its row says of it. */
 import { decode, encode, encodeError } from '../core/codec.js'
 import { TimeoutFailure } from '../core/errors.js'
-import type { EventFacts, EventType } from '../core/events.js'
+import type { EventFacts, EventType, RecordedEvent } from '../core/events.js'
 import type { Execution, Outcome } from '../core/execution.js'
 import { newRunId } from '../core/ids.js'
 import { validate } from '../core/validate.js'
 import type { Definition } from '../core/workflow.js'
+import type { Successor } from '../store/port.js'
 import type { RunnerHost } from './host.js'
 
 export interface Closing {
@@ -14,7 +15,7 @@ export interface Closing {
   readonly payload: string | null
   readonly facts: EventFacts | null
   readonly error: { readonly name: string; readonly message: string } | null
-  readonly successor: { readonly runId: string; readonly version: number | null } | null
+  readonly successor: Successor | null
 }
 
 /**
@@ -25,27 +26,33 @@ export function endOf(
   outcome: Outcome,
   { name, input, output }: Definition,
   cancelReason: string | undefined,
+  unread: readonly RecordedEvent[],
 ): Closing | Promise<Closing> {
   if (outcome.type === 'completed' && output !== undefined) {
     const check = async () => ({
       ...outcome,
       value: await validate(output, outcome.value, `the result of workflow "${name}"`),
     })
-    return checked(check, name)
+    return checked(check, name, unread)
   }
   if (outcome.type === 'continued' && input !== undefined) {
     const what = `the input that workflow "${name}" continues with`
-    return checked(
-      async () => ({ ...outcome, payload: encode(await validate(input, decode(outcome.payload), what), what) }),
-      name,
-    )
+    const check = async () => ({
+      ...outcome,
+      payload: encode(await validate(input, decode(outcome.payload), what), what),
+    })
+    return checked(check, name, unread)
   }
-  return closingOf(outcome, name, cancelReason)
+  return closingOf(outcome, name, cancelReason, unread)
 }
 
-async function checked(check: () => Promise<Outcome>, name: string): Promise<Closing> {
+async function checked(
+  check: () => Promise<Outcome>,
+  name: string,
+  unread: readonly RecordedEvent[],
+): Promise<Closing> {
   try {
-    const closing = closingOf(await check(), name, undefined)
+    const closing = closingOf(await check(), name, undefined, unread)
     return closing.status === 'failed' ? closing : { ...closing, facts: { ...closing.facts, kind: 'checked' } }
   } catch (error) {
     return withError('failed', 'RunFailed', error, { kind: 'result' })
@@ -65,11 +72,16 @@ export function warnAtClose(host: Pick<RunnerHost, 'log'>, run: string, { handle
 }
 
 /** The end that the workflow's function came to. A result that cannot be stored fails the run. */
-function closingOf(outcome: Outcome, workflow: string, cancelReason: string | undefined): Closing {
+function closingOf(
+  outcome: Outcome,
+  workflow: string,
+  cancelReason: string | undefined,
+  unread: readonly RecordedEvent[],
+): Closing {
   if (outcome.type === 'continued') {
     const { payload, version } = outcome
     const runId = newRunId()
-    const successor = { runId, version }
+    const successor = { runId, version, unread: unread.map(messageOf) }
     return { status: 'continued', type: 'RunContinued', payload, facts: { runId }, error: null, successor }
   }
   if (outcome.type !== 'completed') {
@@ -83,6 +95,12 @@ function closingOf(outcome: Outcome, workflow: string, cancelReason: string | un
   } catch (error) {
     return withError('failed', 'RunFailed', error, { kind: 'result' })
   }
+}
+
+/** The message that an event took in, as it was sent. */
+function messageOf({ type, name, payload, facts }: RecordedEvent): Successor['unread'][number] {
+  const kind = type === 'UpdateReceived' ? 'update' : 'signal'
+  return { kind, name, payload, messageId: facts?.id ?? null }
 }
 
 export function timedOut(workflow: string): Closing {

@@ -48,19 +48,19 @@ export class RunLog {
   marks: Map<number, Mark> | null = null
   inFlight: RecordedEvent[] | null = null
   closed = false
-  readonly onCommitted: (events: RecordedEvent[], notStarted: ReadonlySet<string>) => void
+  readonly onCommitted: (events: RecordedEvent[]) => void
   readonly onLost: () => void
 
   constructor(
     runId: string,
     claim: number,
     nextSeq: number,
-    listener: { committed(events: RecordedEvent[], notStarted: ReadonlySet<string>): void; lost(): void },
+    listener: { committed(events: RecordedEvent[]): void; lost(): void },
   ) {
     this.runId = runId
     this.claim = claim
     this.nextSeq = nextSeq
-    this.onCommitted = (events, notStarted) => listener.committed(events, notStarted)
+    this.onCommitted = (events) => listener.committed(events)
     this.onLost = () => listener.lost()
   }
 
@@ -237,13 +237,14 @@ export class Flusher {
     if (batch.length === 0) return
     this.#busy = true
     this.#store.append(this.#workerId, `${this.#workerId}.${++this.#batches}`, batch).then(
-      ({ at, lost, notStarted, fenced }) => {
+      ({ at, lost, refused, fenced }) => {
         this.#busy = false
         if (fenced) {
           this.#onFenced()
           return
         }
         this.#onTime(at)
+        if (refused.size > 0) refuse(batch, logs, refused)
         for (const log of logs) {
           const events = log.inFlight!
           log.inFlight = null
@@ -253,7 +254,7 @@ export class Flusher {
             continue
           }
           for (const event of events) (event as { at: number }).at = at
-          log.onCommitted(events, notStarted)
+          log.onCommitted(events)
         }
         const queues = new Set(batch.flatMap(({ child }) => (child === null ? [] : [child.queue])))
         if (queues.size > 0) this.#onStarted([...queues])
@@ -264,5 +265,14 @@ export class Flusher {
         this.#onFailed(error)
       },
     )
+  }
+}
+
+/** What became of the events of children that were not started. */
+function refuse(batch: readonly AppendEvent[], logs: readonly RunLog[], refused: ReadonlySet<string>): void {
+  for (const { runId, seq, child } of batch) {
+    if (child === null || !refused.has(child.runId)) continue
+    const event = logs.find((log) => log.runId === runId)?.inFlight?.find((each) => each.seq === seq)
+    Object.assign(event ?? {}, { type: 'ChildFailed', payload: child.conflict })
   }
 }

@@ -22,7 +22,7 @@ import { Attempt, type AttemptResult } from './attempts.js'
 import { AttributeWriter } from './attributes.js'
 import { blockSuspect, type Problem, problemOf } from './blocking.js'
 import { bodyOf } from './bodies.js'
-import { checkedInput, childEvent, childStart, idConflict, notStarted } from './children.js'
+import { checkedInput, childEvent, childFacts, childStart } from './children.js'
 import { type Closing, describeError, endOf, terminated, timedOut, warnAtClose } from './closing.js'
 import { Dues, describeWaits } from './dues.js'
 import { isRecord, RunLog } from './flusher.js'
@@ -118,7 +118,7 @@ export class Runner {
   begin(loaded: LoadedRun): void {
     const { claimed } = this
     this.#openLog = new RunLog(this.runId, claimed.claim, loaded.events.length + 1, {
-      committed: (events, refused) => this.#committed(events, refused),
+      committed: (events) => this.#committed(events),
       lost: () => this.abandon(),
     })
     if (loaded.checkpoints.size > 0) this.#checkpoints = new Map(loaded.checkpoints)
@@ -138,7 +138,6 @@ export class Runner {
     this.#execution.live = true
     if (this.#execution.blockage === null && this.#execution.outcome === null) {
       for (const draft of this.#execution.unrecorded) this.#append(draft)
-      void this.#findConflicts()
       // A cancel that is already there comes first: what it cancels is never begun.
       this.#takeCancel()
       if (!this.#cancelOnItsWay) this.#performAll()
@@ -155,7 +154,7 @@ export class Runner {
 
   // ── delivering events ──────────────────────────────────────────────────────────────────────────
 
-  #committed(events: RecordedEvent[], refused: ReadonlySet<string>): void {
+  #committed(events: RecordedEvent[]): void {
     if (this.#state === 'gone') return
     if (this.#apart && events.some(({ type }) => !marks.has(type))) {
       this.#apart = false
@@ -167,10 +166,7 @@ export class Runner {
       }
       if (this.gone) return
     }
-    for (const { type, op, payload, facts } of events) {
-      if (type === 'AttributesSet') this.#attributes.write(payload)
-      else if (type === 'ChildStarted' && refused.has(facts?.runId ?? '')) this.#childFailed(op!)
-    }
+    for (const { type, payload } of events) if (type === 'AttributesSet') this.#attributes.write(payload)
     this.#deliver(events)
     warnOfLength(this.#host, this.runId, this.#log.nextSeq - 1 - events.length, events.length)
   }
@@ -434,33 +430,13 @@ export class Runner {
     try {
       const payload = child.schema === undefined ? child.payload : await checkedInput(child)
       if (!this.#wants(operation) || this.gone) return
-      const draft = this.#draft('ChildStarted', operation, null, { id: child.id, runId: child.runId })
+      const draft = this.#draft('ChildStarted', operation, null, childFacts(child))
       this.#host.flusher.append(this.#log, { ...draft, child: childStart(child, payload, this.claimed) })
     } catch (error) {
-      this.#childFailed(operation.index, error)
+      if (this.#wants(operation)) this.#settle(operation, 'ChildFailed', encodeError(error), childFacts(child))
     } finally {
       this.#bodies--
       if (this.#bodies === 0 && !this.#delivering) this.#settleState()
-    }
-  }
-
-  /** A child came to nothing before it began. */
-  #childFailed(op: number, error?: unknown): void {
-    const operation = this.#execution.operation(op)
-    if (operation === undefined || operation.request.kind !== 'child' || !this.#wants(operation)) return
-    const { child } = operation.request
-    const payload = encodeError(error ?? idConflict(child))
-    this.#settle(operation, 'ChildFailed', payload, { id: child.id, runId: child.runId, kind: 'failed' })
-  }
-
-  /** Of children that were to be started when the last owner ended, those whose id was taken. */
-  async #findConflicts(): Promise<void> {
-    try {
-      for (const op of await notStarted(this.#host.store, this.#execution.pending)) {
-        if (this.#state === 'active') this.#childFailed(op)
-      }
-    } catch (error) {
-      this.#host.log('warn', 'children of a run could not be looked up', { run: this.runId, ...describeError(error) })
     }
   }
 
@@ -580,7 +556,7 @@ export class Runner {
   #close(outcome: Outcome): void {
     warnAtClose(this.#host, this.runId, this.#execution)
     const reason = this.#execution.cancelRequested?.reason
-    const closing = endOf(outcome, this.definition, reason)
+    const closing = endOf(outcome, this.definition, reason, this.#execution.unread)
     if (!(closing instanceof Promise)) {
       this.#leaveClosed(closing)
       return

@@ -328,10 +328,12 @@ describe('reading', () => {
     }
     await Promise.all(runs.map((run) => run.result().catch(() => {})))
     const idsOf = (found: { runs: { runId: string }[] }) => found.runs.map(({ runId }) => runId)
+    // Run ids carry their millisecond; within one the order is theirs.
     const expected = (keep: (n: number) => boolean) =>
       runs
         .filter((_, n) => keep(n))
         .map(({ runId }) => runId)
+        .sort()
         .reverse()
     const list = async (filter: Parameters<typeof stet.list>[0]) =>
       idsOf(await stet.list({ workflow: 'listed', ...filter }))

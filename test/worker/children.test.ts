@@ -86,7 +86,7 @@ describe('children', () => {
     await stet.start(sleeper, undefined, { id: 'taken id' })
     const worker = await loop([parent, double])
     const run = await stet.start(parent)
-    await until(async () => (await types(run)).includes('ChildStarted'), 'the start is on record')
+    await until(async () => (await types(run)).includes('ChildFailed'), 'the refusal is on record')
     worker.crash()
     expect(await run.result()).toBe('conflict')
     await stet.run('taken id').terminate()
@@ -282,5 +282,59 @@ describe('continueAsNew', () => {
     const run = await stet.start(hop, [], { id: 'hop-1' })
     for (let n = 0; n < 40; n++) await stet.run('hop-1').signal(tick, n)
     expect(await run.result({ timeout: '20s' })).toEqual(Array.from({ length: 40 }, (_, n) => n))
+  })
+})
+
+describe('what a run took in and did not come to read', () => {
+  test('goes on to the run that follows: signals of a handler, of a wait, and updates, in order', async () => {
+    const tick = signal<number>('tick')
+    const add = update<string, number>('add')
+    const entity = workflow('entity', async (ctx: Ctx<number[]>, seen: number[]): Promise<number[]> => {
+      if (seen.length === 6) return seen
+      const before = seen.length
+      ctx.onSignal(tick, (n) => {
+        seen.push(n)
+      })
+      ctx.onUpdate(add, (n) => {
+        seen.push(n)
+        return `run with ${before}`
+      })
+      await ctx.condition(() => seen.length > before)
+      return ctx.continueAsNew(seen)
+    })
+    const run = await stet.start(entity, [], { id: 'entity-1' })
+    for (const n of [1, 2, 3]) await run.signal(tick, n)
+    const answers = [4, 5, 6].map((n) => run.update(add, n))
+    await until(
+      async () => (await db.query('SELECT FROM stet_store.inbox WHERE run_id = $1', [run.runId])).rowCount === 6,
+      'all are accepted',
+    )
+    await work([entity])
+    expect(await run.result()).toEqual([1, 2, 3, 4, 5, 6])
+    expect(await Promise.all(answers)).toEqual(['run with 3', 'run with 4', 'run with 5'])
+
+    const either = workflow('either', async (ctx: Ctx<string[]>, seen: string[]): Promise<string[]> => {
+      if (seen.length === 2) return seen
+      const word = await Promise.race([ctx.waitForSignal<string>('a'), ctx.waitForSignal<string>('b')])
+      return ctx.continueAsNew([...seen, word])
+    })
+    const second = await stet.start(either, [], { id: 'either-1' })
+    await second.signal('a', 'first')
+    await second.signal('b', 'second')
+    await work([either])
+    expect(await second.result()).toEqual(['first', 'second'])
+  })
+
+  test('a child that could not be started is known before anything is sent to it', async () => {
+    const taken = await stet.start(sleeper, undefined, { id: 'taken by another' })
+    const hasty = workflow('hasty parent', async (ctx: Ctx<void>) => {
+      const started = await ctx.startChild(double, 1, { id: 'taken by another' }).catch((error) => error.cause.code)
+      return started
+    })
+    await work([hasty, double])
+    const run = await stet.start(hasty)
+    expect(await run.result()).toBe('id_conflict')
+    expect(await types(run)).not.toContain('ChildStarted')
+    await taken.terminate()
   })
 })

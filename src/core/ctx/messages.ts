@@ -39,6 +39,11 @@ export function messages(execution: Execution, scope: CancelScope): Part {
       const [options, handler] =
         typeof optionsOrHandler === 'function' ? [{}, optionsOrHandler] : [optionsOrHandler, maybeHandler]
       if (!register(`ctx.onUpdate("${name}")`, name, handler)) return
+      if (options?.validate !== undefined && typeof options.validate !== 'function') {
+        throw new InvalidInputError(
+          `ctx.onUpdate("${name}"), validate: expected a function, got ${typeof options.validate}.`,
+        )
+      }
       execution.handlers.updates.set(name, { fn: handler!, validate: options?.validate, seen: execution.seen })
       execution.listen()
     },

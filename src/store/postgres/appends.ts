@@ -28,34 +28,32 @@ interface Beside {
 function appendText({ inbox, children, answers }: Beside): string {
   let last = 11
   const next = (type: string) => `$${++last}::${type}`
+  // In the order of the parameters, which is not that of the parts.
+  const taken = inbox ? `unnest(${next('text[]')}, ${next('int[]')}, ${next('int[]')})` : ''
+  const started = children ? `unnest(${childTypes.map(next).join(', ')})` : ''
+  const answered = answers ? `unnest(${next('text[]')}, ${next('int[]')}, ${next('text[]')})` : ''
   const parts = [
     `
 WITH w AS MATERIALIZED (
-  SELECT date_trunc('milliseconds', stet_store.clock()) AS at FROM stet_store.workers WHERE id = $1 FOR KEY SHARE),
-i AS (
-  INSERT INTO stet_store.history (run_id, seq, type, op, name, payload, facts, at, batch)
-  SELECT u.run_id, u.seq, u.type, u.op, u.name, u.payload, u.facts, w.at, $2
+  SELECT date_trunc('milliseconds', stet_store.clock()) AS at FROM stet_store.workers WHERE id = $1 FOR KEY SHARE)`,
+  ]
+  const allowed = `
+  SELECT u.run_id, u.seq, u.type, u.op, u.name, u.payload, u.facts, w.at
     FROM w, unnest($3::text[], $4::int[], $5::int[], $6::int[], $7::text[], $8::int[], $9::text[], $10::text[], $11::text[])
             AS u(run_id, claim, seq, first_seq, type, op, name, payload, facts)
     JOIN stet_store.runs r ON r.run_id = u.run_id AND coalesce(r.owner, '') = $1 AND r.claim = u.claim
-   WHERE EXISTS (SELECT FROM stet_store.history h WHERE h.run_id = u.run_id AND h.seq = u.first_seq - 1)
-      ON CONFLICT DO NOTHING
-  RETURNING run_id, seq)`,
-  ]
-  if (inbox) {
-    parts.push(`
-d AS (
-  DELETE FROM stet_store.inbox x USING i, unnest(${next('text[]')}, ${next('int[]')}, ${next('int[]')}) AS t(run_id, seq, n)
-   WHERE i.run_id = t.run_id AND i.seq = t.seq AND x.run_id = t.run_id AND x.n = t.n)`)
-  }
+   WHERE EXISTS (SELECT FROM stet_store.history h WHERE h.run_id = u.run_id AND h.seq = u.first_seq - 1)`
+  const insert = 'INSERT INTO stet_store.history (run_id, seq, type, op, name, payload, facts, at, batch)'
+  const onlyNew = 'ON CONFLICT DO NOTHING RETURNING run_id, seq'
   if (children) {
-    parts.push(`
+    // A child whose id an open run has is not started, and its event says so instead.
+    parts.push(
+      `
+a AS MATERIALIZED (${allowed}),
 k AS MATERIALIZED (
-  SELECT t.* FROM i JOIN unnest(${next('text[]')}, ${next('int[]')}, ${next('int[]')}, ${next('text[]')}, ${next('text[]')},
-                                ${next('text[]')}, ${next('int[]')}, ${next('text[]')}, ${next('int[]')}, ${next('float8[]')},
-                                ${next('text[]')}, ${next('text[]')}, ${next('text[]')}, ${next('text[]')})
-                    AS t(parent, seq, op, run_id, id, workflow, version, queue, priority, timeout_ms, payload, facts, attributes, policy)
-         ON i.run_id = t.parent AND i.seq = t.seq),
+  SELECT t.* FROM a JOIN ${started}
+         AS t(parent, seq, op, run_id, id, workflow, version, queue, priority, timeout_ms, payload, facts, attributes, policy, conflict)
+         ON a.run_id = t.parent AND a.seq = t.seq),
 c AS (
   INSERT INTO stet_store.runs (run_id, id, workflow, version, queue, priority, status, due, created_at, deadline, attributes,
                                parent_run_id, parent_op, parent_close)
@@ -66,13 +64,33 @@ c AS (
   RETURNING run_id),
 b AS (
   INSERT INTO stet_store.history (run_id, seq, type, op, payload, facts, at)
-  SELECT k.run_id, 1, 'RunStarted', 0, k.payload, k.facts, w.at FROM k JOIN c USING (run_id), w)`)
+  SELECT k.run_id, 1, 'RunStarted', 0, k.payload, k.facts, w.at FROM k JOIN c USING (run_id), w),
+i AS (
+  ${insert}
+  SELECT a.run_id, a.seq, CASE WHEN x.refused THEN 'ChildFailed' ELSE a.type END, a.op, a.name,
+         CASE WHEN x.refused THEN k.conflict ELSE a.payload END, a.facts, a.at, $2
+    FROM a LEFT JOIN k ON k.parent = a.run_id AND k.seq = a.seq LEFT JOIN c ON c.run_id = k.run_id,
+         LATERAL (SELECT k.run_id IS NOT NULL AND c.run_id IS NULL AS refused) x
+      ${onlyNew})`,
+    )
+  } else {
+    parts.push(`
+i AS (
+  ${insert}
+  SELECT a.*, $2 FROM (${allowed}) a
+      ${onlyNew})`)
+  }
+  if (inbox) {
+    parts.push(`
+d AS (
+  DELETE FROM stet_store.inbox x USING i, ${taken} AS t(run_id, seq, n)
+   WHERE i.run_id = t.run_id AND i.seq = t.seq AND x.run_id = t.run_id AND x.n = t.n)`)
   }
   if (answers) {
     parts.push(`
 g AS (
   UPDATE stet_store.message_ids m SET answer = i.seq
-    FROM i JOIN unnest(${next('text[]')}, ${next('int[]')}, ${next('text[]')}) AS t(run_id, seq, id) ON i.run_id = t.run_id AND i.seq = t.seq
+    FROM i JOIN ${answered} AS t(run_id, seq, id) ON i.run_id = t.run_id AND i.seq = t.seq
    WHERE m.run_id = t.run_id AND m.message_id = t.id
   RETURNING m.run_id),
 n AS MATERIALIZED (SELECT pg_notify('stet', 'u' || string_agg(DISTINCT run_id, E'\\n')) FROM g HAVING count(*) > 0)`)
@@ -82,6 +100,11 @@ SELECT (extract(epoch FROM w.at) * 1000)::float8 AS at, (SELECT count(*) FROM i)
     children ? ", (SELECT coalesce(array_agg(run_id), '{}') FROM c) AS started" : ''
   }${answers ? ', (SELECT count(*) FROM n)' : ''} FROM w`
 }
+
+const childTypes = [
+  ...['text[]', 'int[]', 'int[]', 'text[]', 'text[]', 'text[]', 'int[]', 'text[]', 'int[]', 'float8[]'],
+  ...['text[]', 'text[]', 'text[]', 'text[]', 'text[]'],
+]
 
 const texts = new Map<string, { name: string; text: string }>()
 
@@ -159,10 +182,10 @@ export async function appendEvents(
   }
   const query = appendQuery({ inbox: taking.length > 0, children: starting.length > 0, answers: answering.length > 0 })
   const { rows } = await db.events.query({ ...query, values })
-  if (rows.length === 0) return { at: 0, lost: nothingLost, notStarted: nothingLost, fenced: true }
+  if (rows.length === 0) return { at: 0, lost: nothingLost, refused: nothingLost, fenced: true }
   const [{ at, written, started }] = rows
   if (written !== n) return diagnose(db.events, batch, events, at)
-  return { at, lost: nothingLost, notStarted: missing(starting, started), fenced: false }
+  return { at, lost: nothingLost, refused: missing(starting, started), fenced: false }
 }
 
 function childValues(events: readonly AppendEvent[]): unknown[] {
@@ -182,6 +205,7 @@ function childValues(events: readonly AppendEvent[]): unknown[] {
     textArray(children.map((child) => child.facts)),
     textArray(children.map((child) => child.attributes)),
     textArray(children.map((child) => child.parentClosePolicy)),
+    textArray(children.map((child) => child.conflict)),
   ]
 }
 
@@ -197,21 +221,16 @@ function missing(starting: readonly AppendEvent[], started: readonly string[] | 
  */
 async function diagnose(lane: Lane, batch: string, events: readonly AppendEvent[], at: number): Promise<AppendAnswer> {
   const { rows } = await lane.query({
-    text: `SELECT h.run_id, h.seq, (extract(epoch FROM h.at) * 1000)::float8 AS at
+    text: `SELECT h.run_id, h.seq, h.type, (extract(epoch FROM h.at) * 1000)::float8 AS at
              FROM unnest($1::text[], $2::int[]) AS u(run_id, seq) JOIN stet_store.history h USING (run_id, seq) WHERE h.batch = $3`,
     values: [textArray(events.map((event) => event.runId)), intArray(events.map((event) => event.seq)), batch],
   })
   const landed = new Set(rows.map((row) => `${row.run_id} ${row.seq}`))
+  const failed = new Set(rows.flatMap((row) => (row.type === 'ChildFailed' ? [`${row.run_id} ${row.seq}`] : [])))
   const lost = new Set(events.filter((event) => !landed.has(`${event.runId} ${event.seq}`)).map((event) => event.runId))
-  const starting = events.filter((event) => event.child !== null && !lost.has(event.runId))
-  const there =
-    starting.length === 0
-      ? []
-      : await lane.query({
-          text: 'SELECT r.run_id FROM unnest($1::text[]) AS u(run_id) JOIN stet_store.runs r USING (run_id)',
-          values: [textArray(starting.map((event) => event.child!.runId))],
-        })
-  const notStarted = missing(starting, 'rows' in there ? there.rows.map((row: any) => row.run_id) : there)
+  const refused = new Set(
+    events.flatMap(({ child, runId, seq }) => (child !== null && failed.has(`${runId} ${seq}`) ? [child.runId] : [])),
+  )
   // Events that landed carry the time of the try that wrote them.
-  return { at: rows.length === 0 ? at : rows[0].at, lost, notStarted, fenced: false }
+  return { at: rows.length === 0 ? at : rows[0].at, lost, refused, fenced: false }
 }

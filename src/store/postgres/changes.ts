@@ -30,10 +30,10 @@ WITH w AS MATERIALIZED (
 v AS MATERIALIZED (
   SELECT u.* FROM unnest($2::text[], $3::int[], $4::text[], $5::int[], $6::float8[], $7::text[], $8::text[], $9::text[], $10::text[],
                          $11::int[], $12::text[], $13::text[], $14::text[]${
-                           children || successors ? ', $15::boolean[], $16::text[], $17::int[]' : ''
+                           children || successors ? ', $15::boolean[], $16::text[], $17::int[], $18::text[]' : ''
                          })
               AS u(run_id, claim, status, seen, due, waits, problem, error_name, error_message, seq, type, payload, facts${
-                children || successors ? ', has_children, successor, next_version' : ''
+                children || successors ? ', has_children, successor, next_version, unread' : ''
               })),${
                 parents
                   ? `
@@ -69,7 +69,7 @@ u AS (
   RETURNING r.run_id, r.status, r.closed_at${
     successors
       ? `, r.id, r.workflow, r.version, r.queue, r.priority, r.created_at, r.deadline, r.attributes, r.parent_run_id, r.parent_op, r.parent_close,
-            l.successor, l.next_version, l.payload`
+            l.successor, l.next_version, l.unread, l.payload`
       : ''
   }),${
     parents
@@ -99,23 +99,34 @@ z AS (
   }${
     successors
       ? `
+-- Messages that the run took in and did not come to read go on to the next, and before those that it did not take in.
+tc AS MATERIALIZED (
+  SELECT u.run_id, u.successor, e.nth::int AS nth, e.m ->> 'kind' AS kind, e.m ->> 'name' AS name, e.m ->> 'payload' AS payload,
+         e.m ->> 'messageId' AS message_id
+    FROM u, json_array_elements(u.unread::json) WITH ORDINALITY AS e(m, nth) WHERE u.successor IS NOT NULL),
 t AS MATERIALIZED (
-  -- Messages that the run did not read go on to the next.
-  SELECT x.run_id, x.n, u.successor, row_number() OVER (PARTITION BY x.run_id ORDER BY x.n)::int AS nth, x.message_id
+  SELECT x.run_id, x.n, u.successor, x.message_id,
+         (SELECT count(*) FROM tc WHERE tc.run_id = x.run_id)::int + row_number() OVER (PARTITION BY x.run_id ORDER BY x.n)::int AS nth
     FROM u JOIN stet_store.inbox x USING (run_id) WHERE u.successor IS NOT NULL AND x.kind IN ('signal', 'update')),
 s AS (
   INSERT INTO stet_store.runs (run_id, id, workflow, version, queue, priority, status, due, created_at, deadline, attributes,
                                parent_run_id, parent_op, parent_close, msgs)
   SELECT u.successor, u.id, u.workflow, coalesce(u.next_version, stet_store.live_version(u.workflow), u.version), u.queue, u.priority, 'pending',
-         w.at, w.at, w.at + (u.deadline - u.created_at), u.attributes, u.parent_run_id, u.parent_op, u.parent_close,
-         (SELECT count(*) FROM t WHERE t.run_id = u.run_id)
+         -- Later than its predecessor by the clock too: by an id is meant the latest run under it.
+         w.at, greatest(w.at, u.created_at + interval '1 ms'), w.at + (u.deadline - u.created_at), u.attributes, u.parent_run_id, u.parent_op, u.parent_close,
+         (SELECT count(*) FROM t WHERE t.run_id = u.run_id) + (SELECT count(*) FROM tc WHERE tc.run_id = u.run_id)
     FROM u, w WHERE u.successor IS NOT NULL
   RETURNING run_id, queue),
 sh AS (
   INSERT INTO stet_store.history (run_id, seq, type, op, payload, facts, at)
   SELECT u.successor, 1, 'RunStarted', 0, u.payload, json_build_object('runId', u.run_id)::text, w.at FROM u, w WHERE u.successor IS NOT NULL),
 tm AS (
-  INSERT INTO stet_store.message_ids (run_id, message_id) SELECT t.successor, t.message_id FROM t WHERE t.message_id IS NOT NULL),
+  INSERT INTO stet_store.message_ids (run_id, message_id)
+  SELECT m.successor, m.message_id FROM (SELECT successor, message_id FROM t UNION SELECT successor, message_id FROM tc) m
+   WHERE m.message_id IS NOT NULL),
+ti AS (
+  INSERT INTO stet_store.inbox (run_id, n, kind, name, payload, at, message_id)
+  SELECT tc.successor, tc.nth, tc.kind, tc.name, tc.payload, w.at, tc.message_id FROM tc, w),
 tx AS (
   UPDATE stet_store.inbox x SET run_id = t.successor, n = t.nth FROM t WHERE x.run_id = t.run_id AND x.n = t.n),
 sn AS MATERIALIZED (SELECT pg_notify('stet', 'r' || string_agg(DISTINCT queue, E'\\n')) FROM s HAVING count(*) > 0),`
@@ -175,6 +186,7 @@ export async function changeRows(db: Db, workerId: string, changes: readonly Row
             changes.map((c) => c.hasChildren),
             textArray(changes.map((c) => c.successor?.runId ?? null)),
             intArray(changes.map((c) => c.successor?.version ?? null)),
+            textArray(changes.map((c) => (c.successor === null ? null : JSON.stringify(c.successor.unread)))),
           ]
         : []),
     ],

@@ -36,13 +36,13 @@ const insertNamed = `
 WITH c AS MATERIALIZED (SELECT date_trunc('milliseconds', stet_store.clock()) AS at),
 u AS MATERIALIZED (SELECT * FROM ${columns}),
 e AS MATERIALIZED (
-  SELECT u.run_id AS new_run_id, r.run_id, r.workflow, r.status, r.closed_at IS NULL AS open, h.payload
+  SELECT u.run_id AS new_run_id, r.run_id, r.workflow, r.status, r.created_at, r.closed_at IS NULL AS open, h.payload
     FROM u JOIN stet_store.runs r ON r.run_id = stet_store.find_run(u.id)
            JOIN stet_store.history h ON h.run_id = r.run_id AND h.seq = 1),
 i AS (
   INSERT INTO stet_store.runs (run_id, id, workflow, version, queue, priority, status, due, created_at, deadline, attributes)
   SELECT u.run_id, u.id, u.workflow, coalesce(u.version, stet_store.live_version(u.workflow), 0), u.queue, u.priority,
-         CASE WHEN due.at > c.at THEN 'waiting' ELSE 'pending' END, due.at, c.at,
+         CASE WHEN due.at > c.at THEN 'waiting' ELSE 'pending' END, due.at, greatest(c.at, e.created_at + interval '1 ms'),
          due.at + u.timeout_ms * interval '1 ms', u.attributes::jsonb
     FROM c, u LEFT JOIN e ON e.new_run_id = u.run_id,
          LATERAL (SELECT greatest(c.at, to_timestamp(u.start_at / 1000), c.at + u.delay_ms * interval '1 ms') AS at) due

@@ -132,14 +132,6 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
         })
         return rowCount === 1
       }),
-    present: (runIds) =>
-      db.retrying('look up runs', async () => {
-        const { rows } = await db.query({
-          text: 'SELECT r.run_id FROM unnest($1::text[]) AS u(run_id) JOIN stet_store.runs r USING (run_id)',
-          values: [textArray(runIds)],
-        })
-        return new Set(rows.map((row) => row.run_id))
-      }),
     tellChildren: () => db.retrying('tell children', () => tellChildren(db)),
     takeQueries: (workerId, lanes) => db.retrying('take queries', () => takeQueries(db, workerId, lanes)),
     answerQuery: (answer) => db.retrying('answer a query', () => answerQuery(db, answer), patient),
