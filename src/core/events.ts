@@ -51,6 +51,8 @@ export interface EventFacts {
   reason?: string
   /** The id of an update, or of a child. */
   id?: string
+  /** SignalReceived: the event that had taken this message in for a wait that was over by then. */
+  again?: number
   /** The run id of a child, or of the run that follows this one. */
   runId?: string
   /** RunStarted: what the run was started with, beside its input. */

@@ -49,8 +49,8 @@ export class Execution implements TurnSource, Turn, Asker {
   blockage: Blockage | null = null
   /** Rejections inside turns that nobody handled. */
   readonly unhandled: unknown[] = []
-  /** Messages that came into the history behind the end of the function. */
-  readonly unread: RecordedEvent[] = []
+  /** Messages in the history that nobody has read: they came behind the end of their wait, or of the function. */
+  unread: readonly RecordedEvent[] = []
   /** The last event that was delivered. */
   lastSeq = 0
   startedAt = 0
@@ -151,11 +151,7 @@ export class Execution implements TurnSource, Turn, Asker {
       return false
     }
     this.lastSeq = event.seq
-    if (this.outcome !== null && (event.type === 'SignalReceived' || event.type === 'UpdateReceived')) {
-      // On its way when the function ended, so it was not read: the run that follows gets it.
-      this.unread.push(event)
-      return false
-    }
+    if (this.#tookInVain(event)) return false
     const operation = event.op === null || event.op === 0 ? null : this.#operationOf(event)
     if (this.blockage !== null) return false
     switch (event.type) {
@@ -213,6 +209,16 @@ export class Execution implements TurnSource, Turn, Asker {
     this.#now = event.at
     this.#random = null
     this.#turnFrontier = operation === null ? this.#start : new Frontier(this, [operation.index])
+    return true
+  }
+
+  /** A message was on its way into the history when whatever wanted it ended: it is still to be read. */
+  #tookInVain(event: RecordedEvent): boolean {
+    if (event.type !== 'SignalReceived' && event.type !== 'UpdateReceived') return false
+    const again = event.facts?.again
+    if (again !== undefined) this.unread = this.unread.filter(({ seq }) => seq !== again)
+    if (this.outcome === null && !(event.op !== null && this.#operations[event.op]?.settled)) return false
+    this.unread = [...this.unread, event]
     return true
   }
 

@@ -1,5 +1,6 @@
 /** The messages of a run that are not in its history yet, and the operations that wait for them. */
 import { decode } from '../core/codec.js'
+import type { RecordedEvent } from '../core/events.js'
 import type { Operation } from '../core/operation.js'
 import type { InboxMessage } from '../store/port.js'
 
@@ -11,12 +12,15 @@ export interface ChildNews {
   readonly payload: string | null
 }
 
+/** `again`: it is in the history already, as this event, and was not read there. */
+export type Message = InboxMessage & { readonly again?: number }
+
 export class Mailbox {
   /** Messages of the run that were looked at, counted as the store counts them. */
   seen = 0
   /** Somebody asked to terminate the run. */
   terminate: { reason: string | null } | null = null
-  #messages: InboxMessage[] = []
+  #messages: Message[] = []
   #children: ChildNews[] = []
   /** Results of steps that committed them in a transaction of their own. */
   readonly #results = new Map<number, InboxMessage>()
@@ -46,6 +50,13 @@ export class Mailbox {
       }
     }
     this.seen = Math.max(this.seen, msgs)
+  }
+
+  /** A message that came out of the history unread: older than all that are here. */
+  putBack({ seq, type, name, payload, facts }: RecordedEvent): void {
+    const kind = type === 'UpdateReceived' ? 'update' : 'signal'
+    const i = this.#messages.findLastIndex(({ again }) => again !== undefined) + 1
+    this.#messages.splice(i, 0, { n: 0, kind, name, payload, messageId: facts?.id ?? null, again: seq })
   }
 
   /** The first request to cancel, taken out with all others; null: there is none. */
@@ -94,10 +105,7 @@ export class Mailbox {
   }
 
   /** The oldest signal of a name with the operation that has waited longest for it; null: one of the two is missing. */
-  match(
-    name: string,
-    wants: (operation: Operation) => boolean,
-  ): { operation: Operation; message: InboxMessage } | null {
+  match(name: string, wants: (operation: Operation) => boolean): { operation: Operation; message: Message } | null {
     const waiting = this.#waiting.get(name) ?? []
     while (waiting.length > 0 && !wants(waiting[0]!)) waiting.shift()
     if (waiting.length === 0) return null
@@ -106,13 +114,13 @@ export class Mailbox {
   }
 
   /** The oldest message that has a handler, taken out. */
-  takeHandled(handles: (kind: 'signal' | 'update', name: string) => boolean): InboxMessage | undefined {
+  takeHandled(handles: (kind: 'signal' | 'update', name: string) => boolean): Message | undefined {
     return this.#take(
       ({ kind, name }) => (kind === 'signal' || kind === 'update') && name !== null && handles(kind, name),
     )
   }
 
-  #take(wanted: (message: InboxMessage) => boolean): InboxMessage | undefined {
+  #take(wanted: (message: Message) => boolean): Message | undefined {
     const i = this.#messages.findIndex(wanted)
     return i === -1 ? undefined : this.#messages.splice(i, 1)[0]
   }

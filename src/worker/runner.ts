@@ -138,6 +138,7 @@ export class Runner {
     this.#execution.live = true
     if (this.#execution.blockage === null && this.#execution.outcome === null) {
       for (const draft of this.#execution.unrecorded) this.#append(draft)
+      for (const event of this.#execution.unread) this.#mailbox.putBack(event)
       // A cancel that is already there comes first: what it cancels is never begun.
       this.#takeCancel()
       if (!this.#cancelOnItsWay) this.#performAll()
@@ -216,6 +217,11 @@ export class Runner {
 
   /** Events without a turn that the runner itself acts on. */
   #afterEvent(event: RecordedEvent): void {
+    if (this.#execution.unread.at(-1) === event && this.#execution.outcome === null) {
+      this.#mailbox.putBack(event)
+      this.#takeMessages()
+      return
+    }
     if (event.op === null) return
     const operation = this.#execution.operation(event.op)
     if (operation === undefined || operation.settled) return
@@ -447,13 +453,11 @@ export class Runner {
     for (;;) {
       const message = this.#mailbox.takeHandled((kind, name) => (kind === 'signal' ? signals : updates).has(name))
       if (message === undefined) return
-      const { kind, name, payload, messageId, n } = message
-      this.#append(
-        kind === 'signal'
-          ? { type: 'SignalReceived', op: null, name, payload, facts: null }
-          : { type: 'UpdateReceived', op: null, name, payload, facts: { id: messageId! } },
-        n,
-      )
+      const { kind, name, payload, messageId, n, again } = message
+      const id = kind === 'update' ? { id: messageId! } : null
+      const facts = again === undefined ? id : { ...id, again }
+      const type = kind === 'signal' ? 'SignalReceived' : 'UpdateReceived'
+      this.#append({ type, op: null, name, payload, facts }, n === 0 ? undefined : n)
     }
   }
 
@@ -486,7 +490,9 @@ export class Runner {
     for (;;) {
       const pair = this.#mailbox.match(name, (operation) => this.#wants(operation))
       if (pair === null) return
-      this.#settle(pair.operation, 'SignalReceived', pair.message.payload, {}, pair.message.n)
+      const { payload, n, again } = pair.message
+      const facts = again === undefined ? {} : { again }
+      this.#settle(pair.operation, 'SignalReceived', payload, facts, n === 0 ? undefined : n)
     }
   }
 

@@ -158,6 +158,25 @@ describe('events in, commands out', () => {
     expect(hand.execution.outcome).toEqual({ type: 'completed', value: 'after' })
   })
 
+  it('a signal that comes behind the end of its wait is unread, until another takes it in again', async () => {
+    const fn: Fn = async (ctx) => {
+      const first = await ctx.scope({ timeout: 10 }, (inner) => inner.waitForSignal('x')).catch(() => 'too late')
+      return [first, await ctx.waitForSignal('x')]
+    }
+    const history = [
+      started(),
+      event(2, 'TimerFired', 1, 'scope'),
+      event(3, 'SignalReceived', 2, 'x', '"hello"'),
+      event(4, 'SignalReceived', 3, 'x', '"hello"', { again: 3 }),
+    ]
+    const hand = new Hand(define(fn))
+    for (const each of history.slice(0, 3)) await hand.deliver(each)
+    expect(hand.execution.unread.map(({ seq }) => seq)).toEqual([3])
+    await hand.deliver(history[3]!)
+    expect(hand.execution.unread).toEqual([])
+    expect(hand.execution.outcome).toEqual({ type: 'completed', value: ['too late', 'hello'] })
+  })
+
   it('E4: catch and finally around a sleep see nothing of a run that is parked or dropped', async () => {
     const seen: string[] = []
     const made = define(async (ctx) => {

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
+import type { MessageOptions, StartOptions } from '../../src/core/types.js'
 import { Stet } from '../../src/index.js'
 import { startEmbedded, stopEmbedded } from '../../src/store/embedded/index.js'
 import { createPostgresStore } from '../../src/store/postgres/store.js'
@@ -141,10 +142,15 @@ export interface WorkerProcessOptions {
   readonly ledger?: string
   readonly poolSize?: number
   readonly worker?: Omit<WorkerSettings, 'workflows'>
+  /** The versions of workflow `versioned` that it has; default: none. */
+  readonly versions?: readonly number[]
 }
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const script = fileURLToPath(new URL('../chaos/worker.ts', import.meta.url))
+
+/** `standby`: it has loaded everything and begins when it is told to. `client`: it makes calls (`ClientProcess`). */
+type Mode = 'worker' | 'standby' | 'client'
 
 export class WorkerProcess {
   readonly child: ChildProcess
@@ -152,9 +158,12 @@ export class WorkerProcess {
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
   said = ''
 
-  constructor({ url, ledger = url, poolSize, worker = {} }: WorkerProcessOptions, standby = false) {
-    const settings = JSON.stringify({ url, ledger, poolSize, worker })
-    this.child = spawn(process.execPath, ['--import', 'tsx', script, settings, ...(standby ? ['standby'] : [])], {
+  constructor(
+    { url, ledger = url, poolSize, worker = {}, versions = [] }: WorkerProcessOptions,
+    mode: Mode = 'worker',
+  ) {
+    const settings = JSON.stringify({ url, ledger, poolSize, worker, versions })
+    this.child = spawn(process.execPath, ['--import', 'tsx', script, settings, mode], {
       cwd: root,
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: { ...process.env, NODE_OPTIONS: '' },
@@ -185,12 +194,69 @@ export class WorkerProcess {
   }
 }
 
+/** What a client process can be asked to do; a run is named by its id or its run id. */
+export type Call =
+  | readonly ['start', workflow: string, input: unknown, options?: StartOptions]
+  | readonly ['cancel', run: string]
+  | readonly ['signal' | 'update', run: string, name: string, message: unknown, options?: MessageOptions]
+  | readonly [
+      'signalWithStart',
+      workflow: string,
+      input: unknown,
+      name: string,
+      message: unknown,
+      options: StartOptions & { id: string },
+    ]
+
+/** `tries`: how often the call was made. */
+export type Answer = { readonly tries: number } & (
+  | { readonly ok: true; readonly value: any }
+  | { readonly ok: false; readonly code: string; readonly message: string }
+)
+
+export interface CallOptions {
+  /** `atOnce`, the default: by four Stet objects. `inTurn`: by one, each waits for the answer to the one before. */
+  readonly order?: 'atOnce' | 'inTurn'
+  /** When to begin, ms since the epoch, so that several processes begin together. */
+  readonly at?: number
+  /** In turn: a pause before each, of random length up to this, ms. */
+  readonly pauseMs?: number
+  /** An error code upon which the same call is made again. */
+  readonly againOn?: string
+}
+
+/** A process that starts runs and talks to them. */
+export class ClientProcess extends WorkerProcess {
+  #calls = 0
+
+  constructor(options: WorkerProcessOptions) {
+    super(options, 'client')
+  }
+
+  /** Makes calls; an answer for each, whatever came of it. */
+  call(calls: readonly Call[], options: CallOptions = {}): Promise<Answer[]> {
+    const n = ++this.#calls
+    return new Promise((resolve, reject) => {
+      const listen = (message: any) => {
+        if (message.n !== n) return
+        this.child.off('message', listen)
+        resolve(message.answers)
+      }
+      this.child.on('message', listen)
+      this.child.send({ n, calls, options })
+      void this.ended.then(() => reject(new Error(`the client process ended:\n${this.said}`)))
+    })
+  }
+}
+
 /** The worker processes of a test; those that are left are killed with `end`. */
 export class Workers {
   readonly all: WorkerProcess[] = []
   readonly #options: WorkerProcessOptions
   /** Processes that have loaded everything and wait: a replacement is there at once, however slow the machine. */
   readonly #spares: WorkerProcess[] = []
+  readonly #said = new Set<string>()
+  readonly #listeners = new Map<string, () => void>()
 
   constructor(options: WorkerProcessOptions) {
     this.#options = options
@@ -198,8 +264,7 @@ export class Workers {
 
   /** Keeps so many processes on standby. */
   async keepSpares(count: number): Promise<void> {
-    const spares = Array.from({ length: count }, () => new WorkerProcess(this.#options, true))
-    this.all.push(...spares)
+    const spares = Array.from({ length: count }, () => this.#add(new WorkerProcess(this.#options, 'standby')))
     this.#spares.push(...spares)
     await Promise.all(
       spares.map(({ child, ended }) => Promise.race([ended, new Promise((resolve) => child.once('message', resolve))])),
@@ -215,15 +280,31 @@ export class Workers {
   }
 
   spawn(options: Partial<WorkerProcessOptions> = {}): WorkerProcess {
-    const worker = new WorkerProcess({ ...this.#options, ...options })
-    this.all.push(worker)
-    return worker
+    return this.#add(new WorkerProcess({ ...this.#options, ...options }))
   }
 
   async spawnReady(count: number, options: Partial<WorkerProcessOptions> = {}): Promise<WorkerProcess[]> {
     const workers = Array.from({ length: count }, () => this.spawn(options))
     await Promise.all(workers.map(({ ready }) => ready))
     return workers
+  }
+
+  /** Resolves when the code of a workflow has said this (`say` in `workflows.ts`), in whichever process. */
+  said(what: string): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#said.has(what)) resolve()
+      else this.#listeners.set(what, resolve)
+    })
+  }
+
+  #add(worker: WorkerProcess): WorkerProcess {
+    this.all.push(worker)
+    worker.child.on('message', ({ say }: { say?: string }) => {
+      if (say === undefined) return
+      this.#said.add(say)
+      this.#listeners.get(say)?.()
+    })
+    return worker
   }
 
   async end(): Promise<void> {

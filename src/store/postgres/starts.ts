@@ -111,19 +111,29 @@ export async function startRuns(run: Run, requests: readonly StartRequest[]): Pr
 export async function startAndPost(
   db: Db,
   request: StartRequest,
+  message: Omit<MessageRequest, 'run'>,
+): Promise<StartedAndPosted> {
+  for (;;) {
+    const answer = await db.transaction((query) => startAndPostIn(query, request, message))
+    // A run that was open when it was looked for and has closed since is a closed run: its policy decides.
+    if (answer.closed === null || !answer.existing?.open) return answer
+  }
+}
+
+async function startAndPostIn(
+  query: Run,
+  request: StartRequest,
   { kind, name, payload, messageId }: Omit<MessageRequest, 'run'>,
 ): Promise<StartedAndPosted> {
-  return db.transaction(async (query) => {
-    const [existing = null] = await startRuns(query, [request])
-    const runId = existing?.runId ?? request.runId
-    const { rows } = await query({
-      text: `SELECT stet_store.post($1, $2, $3, $4, $5) AS closed,
-                    EXISTS (SELECT FROM stet_store.message_ids WHERE run_id = $1 AND message_id = $5) AS known`,
-      values: [runId, kind, name, payload, messageId],
-    })
-    // What was accepted before the run closed stays accepted when it is sent again.
-    return { runId, existing, closed: rows[0].known ? null : rows[0].closed }
+  const [existing = null] = await startRuns(query, [request])
+  const runId = existing?.runId ?? request.runId
+  const { rows } = await query({
+    text: `SELECT stet_store.post($1, $2, $3, $4, $5) AS closed,
+                  EXISTS (SELECT FROM stet_store.message_ids WHERE run_id = $1 AND message_id = $5) AS known`,
+    values: [runId, kind, name, payload, messageId],
   })
+  // What was accepted before the run closed stays accepted when it is sent again.
+  return { runId, existing, closed: rows[0].known ? null : rows[0].closed }
 }
 
 /** The same as `startRuns` inside the caller's own transaction. */
