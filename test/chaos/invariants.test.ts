@@ -133,6 +133,14 @@ const mutants: [check: string, damage: string][] = [
     `DELETE FROM stet_store.history WHERE run_id = :tally AND type = 'UpdateReceived'`,
   ],
   [
+    'what is taken in again was there, and is taken in again once',
+    `INSERT INTO stet_store.history SELECT run_id, 1000, type, op, name, '"other"', json_build_object('again', seq)::text, at FROM stet_store.history WHERE run_id = :done AND type = 'SignalReceived'`,
+  ],
+  [
+    'what is taken in again was there, and is taken in again once',
+    `INSERT INTO stet_store.history SELECT run_id, 1000 + n, type, op, name, payload, json_build_object('again', seq)::text, at FROM stet_store.history, generate_series(1, 2) n WHERE run_id = :done AND type = 'SignalReceived'`,
+  ],
+  [
     'the sender of an update finds its answer',
     `UPDATE stet_store.message_ids SET answer = NULL WHERE run_id = :tally AND answer IS NOT NULL`,
   ],

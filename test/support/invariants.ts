@@ -130,10 +130,11 @@ const checks: Record<string, string> = {
            LATERAL (SELECT count(*) AS n, coalesce(max(i.n), 0) AS last FROM stet_store.inbox i WHERE i.run_id = r.run_id) i,
            LATERAL (SELECT count(*) AS n FROM stet_store.history h
                      WHERE h.run_id = r.run_id
-                       AND (h.type IN ('SignalReceived', 'UpdateReceived', 'ChildCompleted')
+                       AND ((h.type IN ('SignalReceived', 'UpdateReceived') AND h.facts::json ->> 'again' IS NULL)
+                            OR h.type = 'ChildCompleted'
                             OR (h.type = 'CancelRequested' AND r.started_at IS NOT NULL)
                             OR (h.type = 'StepCompleted' AND h.name = ANY($2))
-                            -- A child whose id was taken has said nothing.
+                            -- A child that could not be started has said nothing.
                             OR (h.type = 'ChildFailed' AND EXISTS (SELECT FROM stet_store.runs k WHERE k.run_id = h.facts::json ->> 'runId')))) h
      WHERE (CASE WHEN r.status = 'continued' THEN r.msgs < i.n + h.n ELSE r.msgs <> i.n + h.n END) OR i.last > r.msgs`,
 
@@ -156,14 +157,11 @@ const checks: Record<string, string> = {
        AND NOT EXISTS (SELECT FROM stet_store.history h WHERE h.run_id = r.parent_run_id AND h.op = r.parent_op
                           AND h.type = 'ChildStarted' AND h.facts::json ->> 'runId' = r.run_id)`,
 
-  // One whose id was chosen is not there when an open run had that id.
   'a child that is named is there': `
     SELECT h.run_id AS run, format('operation %s: %s', h.op, h.facts::json ->> 'runId') AS detail
       FROM stet_store.history h LEFT JOIN stet_store.runs k ON k.run_id = h.facts::json ->> 'runId'
      WHERE h.type = 'ChildStarted'
-       AND (k.parent_run_id <> h.run_id OR k.parent_op <> h.op
-            OR (k.run_id IS NULL AND (h.facts::json ->> 'id' = h.facts::json ->> 'runId'
-                                      OR EXISTS (SELECT FROM stet_store.history c WHERE c.run_id = h.run_id AND c.op = h.op AND c.type = 'ChildCompleted'))))`,
+       AND (k.parent_run_id, k.parent_op) IS DISTINCT FROM (h.run_id, h.op)`,
 
   'what a parent has heard of a child is what came of it': `
     SELECT h.run_id AS run, format('operation %s: %s, the child is %s', h.op, h.type, k.status) AS detail
@@ -194,9 +192,17 @@ const checks: Record<string, string> = {
 
   'an update is received once and answered at most once': `
     SELECT run_id AS run, format('%s: %s', facts::json ->> 'id', array_agg(type ORDER BY seq)) AS detail
-      FROM stet_store.history WHERE type LIKE 'Update%' GROUP BY run_id, facts::json ->> 'id'
+      FROM stet_store.history WHERE type LIKE 'Update%' AND facts::json ->> 'again' IS NULL GROUP BY run_id, facts::json ->> 'id'
     HAVING (array_agg(type ORDER BY seq))[1] <> 'UpdateReceived' OR count(*) > 2
         OR count(*) FILTER (WHERE type = 'UpdateReceived') <> 1`,
+
+  // A message that was taken in for a wait that was over by then is taken in again for the next.
+  'what is taken in again was there, and is taken in again once': `
+    SELECT h.run_id AS run, format('event %s: again %s', h.seq, h.facts::json ->> 'again') AS detail
+      FROM stet_store.history h LEFT JOIN stet_store.history o ON o.run_id = h.run_id AND o.seq = (h.facts::json ->> 'again')::int
+     WHERE h.facts::json ->> 'again' IS NOT NULL
+       AND (o.seq IS NULL OR o.seq >= h.seq OR (o.type, o.name, o.payload) IS DISTINCT FROM (h.type, h.name, h.payload)
+            OR EXISTS (SELECT FROM stet_store.history x WHERE x.run_id = h.run_id AND x.seq <> h.seq AND x.facts::json ->> 'again' = h.facts::json ->> 'again'))`,
 
   'the sender of an update finds its answer': `
     SELECT coalesce(h.run_id, m.run_id) AS run, format('%s at %s, answer at %s', coalesce(h.facts::json ->> 'id', m.message_id), h.seq, m.answer) AS detail

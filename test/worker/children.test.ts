@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { CancelledFailure, ChildFailure, type Ctx, IdConflictError, signal, update, workflow } from '../../src/index.js'
 import { gate, house, refusal, types, until } from '../support/house.js'
 
-const { stet, work, loop, db } = await house({ verify: true })
+const { stet, work, loop, reached, db } = await house({ verify: true })
 
 const double = workflow('double', async (ctx, n: number) => ctx.step('double', () => n * 2))
 const sleeper = workflow('sleeper', async (ctx: Ctx<void>) => {
@@ -236,16 +236,17 @@ describe('continueAsNew', () => {
 
   test('a run without an id of its own goes on under its first run id; the highest version takes over', async () => {
     const make = (version: number) =>
-      workflow(
-        'growing',
-        { version },
-        async (ctx: Ctx<number>, n: number): Promise<string> =>
-          n === 0 ? `version ${ctx.run.version}` : ctx.continueAsNew(n - 1),
-      )
+      workflow('growing', { version }, async (ctx: Ctx<number>, n: number): Promise<string> => {
+        if (n === 0) return `version ${ctx.run.version}`
+        await ctx.waitForSignal('go')
+        return ctx.continueAsNew(n - 1)
+      })
     const first = await loop([make(1)])
-    const run = await stet.start(make(1), 1, { delay: 300 })
+    const run = await stet.start(make(1), 1)
+    await reached(run, 'waiting')
     await work([make(1), make(2)])
     await first.stop()
+    await run.signal('go')
     expect(await run.result()).toBe('version 2')
     expect(await stet.run(run.runId).result()).toBe('version 2')
   })
