@@ -26,7 +26,7 @@ import type { Command, ExecutionHooks, LogLevel, Outcome, RunIdentity } from './
 import { Frontier } from './frontier.js'
 import { Handlers } from './handlers.js'
 import { type Blockage, blockageOf, type CodeState, compareEnd, compareOperation, type Misfit } from './misfit.js'
-import { type Asker, Operation, type OperationRequest } from './operation.js'
+import { type Asker, type ChildRequest, Operation, type OperationRequest } from './operation.js'
 import { randomFrom } from './random.js'
 import { childFailure, stepFailure } from './recorded-failures.js'
 import { Records } from './records.js'
@@ -161,7 +161,8 @@ export class Execution implements TurnSource, Turn, Asker {
         return false
       case 'ChildStarted':
         operation!.announced = true
-        if (operation!.settled || operation!.started === null) return false
+        // Its start was on its way when its scope was cancelled: only now is there somebody to be asked.
+        if (operation!.settled ? !operation!.unasked : operation!.started === null) return false
         break
       case 'AttemptFailed':
         operation!.failedAttempts = event.facts?.attempt ?? operation!.failedAttempts + 1
@@ -204,7 +205,7 @@ export class Execution implements TurnSource, Turn, Asker {
       return false
     }
     // A settled operation's late event (the run was cancelled meanwhile) changes nothing.
-    if (operation?.settled) return false
+    if (operation?.settled && event.type !== 'ChildStarted') return false
     this.#event = event
     this.#now = event.at
     this.#random = null
@@ -297,7 +298,8 @@ export class Execution implements TurnSource, Turn, Asker {
         this.#resolve(operation!, decode(event.payload))
         return
       case 'ChildStarted':
-        operation!.start(undefined)
+        if (operation!.settled) this.#askToCancel(operation!)
+        else operation!.start(undefined)
         return
       case 'ChildFailed':
         this.#reject(operation!, childFailure(operation!, event))
@@ -380,10 +382,9 @@ export class Execution implements TurnSource, Turn, Asker {
       // A skip is only put on record: there is nothing to cancel.
       if (request.kind === 'skip' || !scope.covers(operation.scope)) continue
       heard ||= operation.awaited
-      if (request.kind === 'child' && request.child.cancellation !== 'abandon') {
-        if (!operation.cancelAsked) this.#askToCancel(operation, request.child.id)
-        if (request.child.cancellation === 'wait') continue
-      }
+      // A child that was not started is not there to be asked.
+      if (operation.announced && operation.unasked) this.#askToCancel(operation)
+      if (operation.cancelAsked && request.kind === 'child' && request.child.cancellation === 'wait') continue
       this.#commands.push({ do: 'abandon', operation })
       this.#reject(operation, makeError())
     }
@@ -391,11 +392,12 @@ export class Execution implements TurnSource, Turn, Asker {
   }
 
   /** A step of the engine's own that nothing cancels: whoever cancels this run wants its children cancelled too. */
-  #askToCancel(operation: Operation, to: string): void {
+  #askToCancel(operation: Operation): void {
+    const { id, runId: to } = (operation.request as { child: ChildRequest }).child
     operation.cancelAsked = true
     const causes = [operation.index]
     this.ask(
-      `cancel ${to}`.slice(0, 200),
+      `cancel ${id}`.slice(0, 200),
       {
         kind: 'step',
         step: engineStep,

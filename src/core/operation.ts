@@ -156,6 +156,11 @@ export class Operation {
     return this.#awaited
   }
 
+  /** A child that is to be cancelled with its scope, and was not asked to yet. */
+  get unasked(): boolean {
+    return this.request.kind === 'child' && this.request.child.cancellation !== 'abandon' && !this.cancelAsked
+  }
+
   get kind(): OperationKind {
     return this.request.kind
   }

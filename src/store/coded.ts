@@ -13,7 +13,7 @@ import { SerializationError } from '../core/errors.js'
 import type { EventFacts, RecordedEvent } from '../core/events.js'
 import type { Hint } from '../core/hint.js'
 import type { PayloadCodec } from '../core/types.js'
-import type { ExistingRun, InboxMessage, RunRow, StartRequest, Store } from './port.js'
+import type { ExistingRun, InboxMessage, RowChange, RunRow, StartRequest, Store } from './port.js'
 
 type Text = string | null
 
@@ -99,6 +99,18 @@ export function codedStore<S extends Store>(store: S, codec: PayloadCodec): S {
   const { encode, decode, encodePayload, decodePayload } = coder
   const decodeEvents = (events: readonly RecordedEvent[]) => each(events, coder.decodeEvent)
   const decodeMessages = (messages: readonly InboxMessage[]) => each(messages, decodePayload)
+  const encodeChange = async (change: RowChange): Promise<RowChange> => ({
+    ...change,
+    error: change.error === null ? null : { ...change.error, message: await encode(change.error.message) },
+    terminal:
+      change.terminal === null
+        ? null
+        : { ...(await encodePayload(change.terminal)), facts: await coder.encodeFacts(change.terminal.facts) },
+    successor:
+      change.successor === null
+        ? null
+        : { ...change.successor, unread: await each(change.successor.unread, encodePayload) },
+  })
   const coded: Partial<Store> = {
     start: async (requests) => each(await store.start(await each(requests, encodePayload)), plainExisting(coder)),
     post: async (messages) => store.post(await each(messages, encodePayload)),
@@ -164,22 +176,8 @@ export function codedStore<S extends Store>(store: S, codec: PayloadCodec): S {
               : { ...(await encodePayload(event.child)), conflict: await encode(event.child.conflict) },
         })),
       ),
-    change: async (workerId, changes) =>
-      store.change(
-        workerId,
-        await each(changes, async (change) => ({
-          ...change,
-          error: change.error === null ? null : { ...change.error, message: await encode(change.error.message) },
-          terminal:
-            change.terminal === null
-              ? null
-              : { ...(await encodePayload(change.terminal)), facts: await coder.encodeFacts(change.terminal.facts) },
-          successor:
-            change.successor === null
-              ? null
-              : { ...change.successor, unread: await each(change.successor.unread, encodePayload) },
-        })),
-      ),
+    change: async (workerId, changes) => store.change(workerId, await each(changes, encodeChange)),
+    changeInTurn: async (workerId, change) => store.changeInTurn(workerId, await encodeChange(change)),
     transaction: async (workerId, run, body) => {
       // What goes into the inbox is coded; whoever has just made it gets it as it was.
       let plain: Text = null

@@ -389,6 +389,8 @@ export interface Store {
   append(workerId: string, batch: string, events: readonly AppendEvent[]): Promise<AppendAnswer>
   /** Also gives the hint that runs have closed. */
   change(workerId: string, changes: readonly RowChange[]): Promise<ChangeAnswer>
+  /** The same for a row that others have locked again and again: it is waited for, for a while. */
+  changeInTurn(workerId: string, change: RowChange): Promise<ChangeAnswer>
   /**
    * Runs `body` in a transaction of the user's and puts its result into the run's inbox with the same commit. Null: the
    * run is no longer this worker's, and nothing was committed.

@@ -107,10 +107,15 @@ function engineBody(
     case 'cancel':
       return async () => {
         const post = (message: Parameters<typeof postMessage>[2]) => postMessage(host.store, publish, message)
-        // A run that has closed needs no cancelling.
-        await final(() => requestCancel(host.store, publish, does.to, does.reason, post)).catch((error) => {
-          if (!(error.cause instanceof RunClosedError)) throw error
-        })
+        for (let run: string | null = does.to; run !== null; ) {
+          const to: string = run
+          run = null
+          await final(() => requestCancel(host.store, publish, to, does.reason, post)).catch(async (error) => {
+            if (!(error.cause instanceof RunClosedError)) throw error
+            // A run that has closed needs no cancelling, unless another goes on for it.
+            run = (await host.store.results([to]))[0]?.successor ?? null
+          })
+        }
       }
   }
 }

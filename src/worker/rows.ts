@@ -11,7 +11,8 @@ interface Waiting {
   tries: number
 }
 
-const maxPauseMs = 250
+/** After so many tries a row is waited for. */
+const patientTries = 4
 
 export class RowChanger {
   readonly #store: Store
@@ -77,18 +78,7 @@ export class RowChanger {
           this.#onFenced()
           break
         }
-        const closed: string[] = []
-        for (const waiting of batch) {
-          const answer = others.get(waiting.change.runId) ?? 'changed'
-          if (answer === 'locked') {
-            this.#later(waiting)
-            continue
-          }
-          if (answer === 'changed' && waiting.change.terminal !== null) closed.push(waiting.change.runId)
-          waiting.done(answer)
-        }
-        if (closed.length > 0) this.#onClosed(closed)
-        if (batch.some(({ change }) => change.terminal !== null && change.hasChildren)) this.#onLeftChildren()
+        this.#answer(batch, others)
       } catch (error) {
         this.#onFailed(error)
         break
@@ -97,8 +87,36 @@ export class RowChanger {
     this.#busy = false
   }
 
+  #answer(batch: readonly Waiting[], others: ReadonlyMap<string, Exclude<RowAnswer, 'changed'>>): void {
+    const closed: string[] = []
+    for (const waiting of batch) {
+      const answer = others.get(waiting.change.runId) ?? 'changed'
+      if (answer === 'locked') {
+        this.#later(waiting)
+        continue
+      }
+      if (answer === 'changed' && waiting.change.terminal !== null) closed.push(waiting.change.runId)
+      waiting.done(answer)
+    }
+    if (closed.length > 0) this.#onClosed(closed)
+    if (batch.some(({ change }) => change.terminal !== null && change.hasChildren)) this.#onLeftChildren()
+  }
+
   #later(waiting: Waiting): void {
     waiting.tries++
-    setTimeout(() => this.#add(waiting), Math.min(5 * 2 ** waiting.tries, maxPauseMs))
+    if (waiting.tries < patientTries) setTimeout(() => this.#add(waiting), 5 * 2 ** waiting.tries)
+    else void this.#inTurn(waiting)
+  }
+
+  /** Where many send messages to one run, its row is locked by one after the other, and never free when it is looked at. */
+  async #inTurn(waiting: Waiting): Promise<void> {
+    try {
+      const { others, fenced } = await this.#store.changeInTurn(this.#workerId, waiting.change)
+      if (this.#stopped) return
+      if (fenced) this.#onFenced()
+      else this.#answer([waiting], others)
+    } catch (error) {
+      this.#onFailed(error)
+    }
   }
 }

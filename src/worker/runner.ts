@@ -374,9 +374,13 @@ export class Runner {
     this.#attempts.get(operation.index)?.abandon(new CancelledFailure('the run was cancelled'))
     if (this.#attempts.delete(operation.index)) this.#bodyOver()
     this.#dues.delete(operation)
-    this.#settling.delete(operation.index)
+    // A child whose start has not been sent is not started any more.
+    if (this.#starting.has(operation.index)) {
+      this.#log.queued = this.#log.queued.filter(({ type, op }) => type !== 'ChildStarted' || op !== operation.index)
+    }
+    const fired = this.#settling.delete(operation.index)
     this.#mailbox.forget(operation)
-    if (operation.kind === 'timer') this.#mark('TimerCancelled', operation, {})
+    if (operation.kind === 'timer' && !fired) this.#mark('TimerCancelled', operation, {})
   }
 
   // ── what is due ────────────────────────────────────────────────────────────────────────────────

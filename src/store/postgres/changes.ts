@@ -158,13 +158,44 @@ function changeQuery(beside: Beside): { name: string; text: string } {
 
 const nothingElse: ReadonlyMap<string, Exclude<RowAnswer, 'changed'>> = new Map()
 
-export async function changeRows(db: Db, workerId: string, changes: readonly RowChange[]): Promise<ChangeAnswer> {
+export function changeRows(db: Db, workerId: string, changes: readonly RowChange[]): Promise<ChangeAnswer> {
+  return changeOn(db.rows, workerId, changes)
+}
+
+/** How long a row is waited for whose lock others pass from one to the next. */
+const patience = '1s'
+
+/**
+ * The row of one run that somebody had locked again and again: it waits in the queue of the lock, where it has its turn.
+ * On a connection of its own, so that it holds up nobody.
+ */
+export async function changeInTurn(db: Db, workerId: string, change: RowChange): Promise<ChangeAnswer> {
+  try {
+    return await db.transaction(async (query) => {
+      await query({ text: `SET LOCAL lock_timeout = '${patience}'` })
+      await query({
+        text: 'SELECT FROM stet_store.runs WHERE run_id = $1 FOR NO KEY UPDATE',
+        values: [change.runId],
+      })
+      return changeOn({ query }, workerId, [change])
+    })
+  } catch (error) {
+    if ((error as { code?: string }).code !== '55P03') throw error
+    return { at: 0, others: new Map([[change.runId, 'locked']]), fenced: false }
+  }
+}
+
+async function changeOn(
+  on: Pick<Lane, 'query'>,
+  workerId: string,
+  changes: readonly RowChange[],
+): Promise<ChangeAnswer> {
   const beside = {
     parents: changes.some((c) => c.terminal !== null && c.hasParent),
     children: changes.some((c) => c.terminal !== null && c.hasChildren),
     successors: changes.some((c) => c.successor !== null),
   }
-  const { rows } = await db.rows.query({
+  const { rows } = await on.query({
     ...changeQuery(beside),
     values: [
       workerId,
@@ -194,16 +225,16 @@ export async function changeRows(db: Db, workerId: string, changes: readonly Row
   if (rows.length === 0) return { at: 0, others: nothingElse, fenced: true }
   const { at, changed } = rows[0]
   if (changed === changes.length) return { at, others: nothingElse, fenced: false }
-  return { at, others: await explain(db.rows, workerId, changes), fenced: false }
+  return { at, others: await explain(on, workerId, changes), fenced: false }
 }
 
 /** Why some rows did not change. Those that changed are no longer owned by this worker under this claim. */
 async function explain(
-  lane: Lane,
+  on: Pick<Lane, 'query'>,
   workerId: string,
   changes: readonly RowChange[],
 ): Promise<Map<string, Exclude<RowAnswer, 'changed'>>> {
-  const { rows } = await lane.query({
+  const { rows } = await on.query({
     text: `SELECT run_id, owner, claim, msgs, status FROM unnest($1::text[]) AS u(id) JOIN stet_store.runs ON run_id = u.id`,
     values: [textArray(changes.map((c) => c.runId))],
   })

@@ -27,6 +27,10 @@ INSERT INTO stet_store.history (run_id, seq, type, op, payload, facts, at)
 SELECT u.run_id, 1, 'RunStarted', 0, u.payload, u.facts, i.due FROM ${columns} JOIN i ON i.run_id = u.run_id
 RETURNING run_id`
 
+/** What stands under the id is closed, and the caller wants another run then. */
+const mayFollow = `(NOT e.open AND e.run_id <> u.run_id
+          AND (u.if_closed = 'new' OR (u.if_closed = 'newIfFailed' AND e.status IN ('failed', 'cancelled', 'terminated'))))`
+
 /**
  * Inserts runs with ids that callers chose, unless the id is taken: by an open run, or by a closed one whose policy
  * says so. Tells for each request what stands under the id when it was not inserted; a request for which nothing is
@@ -47,14 +51,14 @@ i AS (
     FROM c, u LEFT JOIN e ON e.new_run_id = u.run_id,
          LATERAL (SELECT greatest(c.at, to_timestamp(u.start_at / 1000), c.at + u.delay_ms * interval '1 ms') AS at) due
    WHERE e.run_id IS NULL
-      OR (NOT e.open AND e.run_id <> u.run_id
-          AND (u.if_closed = 'new' OR (u.if_closed = 'newIfFailed' AND e.status IN ('failed', 'cancelled', 'terminated'))))
+      OR ${mayFollow}
       ON CONFLICT DO NOTHING
   RETURNING run_id, due),
 h AS (
   INSERT INTO stet_store.history (run_id, seq, type, op, payload, facts, at)
   SELECT u.run_id, 1, 'RunStarted', 0, u.payload, u.facts, i.due FROM u JOIN i ON i.run_id = u.run_id)
-SELECT u.run_id AS new_run_id, i.run_id IS NOT NULL AS inserted, e.run_id, e.workflow, e.status, e.open, e.payload
+SELECT u.run_id AS new_run_id, i.run_id IS NOT NULL AS inserted, e.run_id, e.workflow, e.status, e.open, e.payload,
+       i.run_id IS NULL AND (e.run_id IS NULL OR ${mayFollow}) AS lost
   FROM u LEFT JOIN i ON i.run_id = u.run_id LEFT JOIN e ON e.new_run_id = u.run_id`
 
 function values(requests: readonly StartRequest[]): unknown[] {
@@ -90,7 +94,7 @@ export async function startRuns(run: Run, requests: readonly StartRequest[]): Pr
     const { rows } = await run({ name: 'stet_start_named', text: insertNamed, values: values(batch) })
     const settled = new Set<string>()
     for (const row of rows) {
-      if (!row.inserted && row.run_id === null) continue
+      if (row.lost) continue
       settled.add(row.new_run_id)
       // Finding one's own run means that an earlier try had been committed after all.
       if (row.inserted || row.run_id === row.new_run_id) continue

@@ -3,7 +3,7 @@ import { newId } from '../../core/ids.js'
 import type { Store } from '../port.js'
 import { appendEvents } from './appends.js'
 import { intArray, textArray } from './arrays.js'
-import { changeRows } from './changes.js'
+import { changeInTurn, changeRows } from './changes.js'
 import { tellChildren } from './chores.js'
 import { claimRuns, loadRuns, readHistories, wakeDue } from './claims.js'
 import { Db, type DbOptions } from './db.js'
@@ -108,6 +108,7 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
     inbox: (runIds) => db.retrying('read messages', () => readMessages(db, runIds)),
     append: (workerId, batch, events) => db.retrying('append', () => appendEvents(db, workerId, batch, events)),
     change: (workerId, changes) => db.retrying('change runs', () => changeRows(db, workerId, changes)),
+    changeInTurn: (workerId, change) => db.retrying('change a run', () => changeInTurn(db, workerId, change)),
     saveCheckpoint: (workerId, runId, claim, op, payload) =>
       db.retrying('save a checkpoint', async () => {
         const { rowCount } = await db.query({
