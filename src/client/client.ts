@@ -130,6 +130,12 @@ export class Client {
   async post(message: MessageRequest, tx?: Tx): Promise<string> {
     const { runId, closed } =
       tx === undefined ? await this.#posts.add(message) : await (await this.#ready()).postInTransaction(tx, message)
+    // The run goes on under another run id: messages follow it, as its result does.
+    if (closed === 'continued') {
+      const { id } = await this.row(runId!)
+      const latest = await this.row(id)
+      if (latest.runId !== runId) return this.post({ ...message, run: latest.runId }, tx)
+    }
     if (runId === null) throw new RunNotFoundError(message.run)
     if (closed !== null) throw closedError(message.kind, runId, closed)
     return runId

@@ -1,6 +1,8 @@
 /** A nudge that something may be ready. It may be lost, doubled or late, so nothing depends on it but speed. */
 export type Hint =
   | { readonly kind: 'ready'; readonly queues: readonly string[] }
+  /** A run will be ready in so many ms. */
+  | { readonly kind: 'later'; readonly inMs: number }
   /** Workers have come or gone. */
   | { readonly kind: 'workers'; readonly ids: readonly string[] }
   | { readonly kind: 'message'; readonly runIds: readonly string[] }

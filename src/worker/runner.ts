@@ -380,7 +380,9 @@ export class Runner {
     }
     const fired = this.#settling.delete(operation.index)
     this.#mailbox.forget(operation)
-    if (operation.kind === 'timer' && !fired) this.#mark('TimerCancelled', operation, {})
+    if (operation.kind !== 'timer' || fired) return
+    if (operation.announced) this.#host.flusher.mark(this.#log, this.#draft('TimerCancelled', operation, null, {}))
+    else this.#log.marks?.delete(operation.index)
   }
 
   // ── what is due ────────────────────────────────────────────────────────────────────────────────
@@ -455,7 +457,9 @@ export class Runner {
     const { signals, updates } = this.#execution.handlers
     if (signals.size === 0 && updates.size === 0) return
     for (;;) {
-      const message = this.#mailbox.takeHandled((kind, name) => (kind === 'signal' ? signals : updates).has(name))
+      const message = this.#mailbox.takeHandled((kind, name) =>
+        kind === 'signal' ? signals.has(name) && !this.#comesBack(name) : updates.has(name),
+      )
       if (message === undefined) return
       const { kind, name, payload, messageId, n, again } = message
       const id = kind === 'update' ? { id: messageId! } : null
@@ -490,7 +494,7 @@ export class Runner {
 
   /** Gives the oldest signals of a name to the operations that wait for it, oldest first. */
   #matchSignals(name: string): void {
-    if (this.#cancelOnItsWay || this.#execution.outcome !== null) return
+    if (this.#cancelOnItsWay || this.#execution.outcome !== null || this.#comesBack(name)) return
     for (;;) {
       const pair = this.#mailbox.match(name, (operation) => this.#wants(operation))
       if (pair === null) return
@@ -498,6 +502,14 @@ export class Runner {
       const facts = again === undefined ? {} : { again }
       this.#settle(pair.operation, 'SignalReceived', payload, facts, n === 0 ? undefined : n)
     }
+  }
+
+  /** An older signal of that name is on its way to a wait that is over by now: it comes back, and goes before the next. */
+  #comesBack(name: string): boolean {
+    const vain = ({ type, name: of, op }: EventDraft) =>
+      type === 'SignalReceived' && of === name && op !== null && this.#execution.operation(op)?.settled === true
+    const toCome = (event: RecordedEvent) => event.seq > this.#execution.lastSeq && vain(event)
+    return this.#log.queued.some(vain) || this.#toDeliver.some(toCome) || (this.#log.inFlight ?? []).some(toCome)
   }
 
   // ── events out ─────────────────────────────────────────────────────────────────────────────────
@@ -609,7 +621,7 @@ export class Runner {
         error: null,
         terminal: null,
         hasParent: this.claimed.hasParent,
-        hasChildren: this.#hasChildren && change.status !== 'continued',
+        hasChildren: this.#hasChildren,
         successor: null,
         ...change,
       },

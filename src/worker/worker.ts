@@ -138,7 +138,8 @@ export class WorkerLoop implements Worker {
       hint: (hint) => {
         if (hint.kind === 'ready') {
           if (hint.queues.some((queue) => this.#lanes.queues.includes(queue))) this.#claimSoon()
-        } else if (hint.kind === 'message') this.#onMessageHint(hint.runIds)
+        } else if (hint.kind === 'later') this.#wakeBy(this.#clock.now() + hint.inMs)
+        else if (hint.kind === 'message') this.#onMessageHint(hint.runIds)
         else if (hint.kind === 'query') this.#lookForQueries()
         else if (hint.kind === 'workers') this.#incarnation?.lease.poke()
       },

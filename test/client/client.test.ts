@@ -584,3 +584,12 @@ test('what is not built yet says so', async () => {
     expect(await refusal(call)).toMatchObject({ code: 'not_available' })
   }
 })
+
+test('a delayed start begins when it is due, and not at the next beat of the worker', async () => {
+  const late = workflow('late', async (ctx: Ctx<void>) => ctx.run.startedAt.getTime())
+  // A beat that is far away: nothing else tells the worker.
+  await work([late], { beatMs: 60_000, leaseMs: 600_000 })
+  const run = await stet.start(late, undefined, { delay: 400 })
+  const { createdAt } = await run.describe()
+  expect((await run.result({ timeout: '10s' })) - createdAt.getTime()).toBeGreaterThanOrEqual(400)
+})

@@ -182,7 +182,7 @@ const checks: Record<string, string> = {
   'children of a closed run have been told': `
     SELECT k.run_id AS run, format('its parent %s is %s', p.run_id, p.status) AS detail
       FROM stet_store.runs k JOIN stet_store.runs p ON p.run_id = k.parent_run_id
-     WHERE k.closed_at IS NULL AND p.closed_at IS NOT NULL AND p.status <> 'continued' AND k.parent_close <> 'abandon'
+     WHERE k.closed_at IS NULL AND p.closed_at IS NOT NULL AND k.parent_close <> 'abandon'
        AND NOT EXISTS (SELECT FROM stet_store.chores c WHERE c.run_id = p.run_id)
        AND NOT EXISTS (SELECT FROM stet_store.message_ids m WHERE m.run_id = k.run_id AND m.message_id = 'parent closed')`,
 

@@ -339,3 +339,17 @@ describe('what a run took in and did not come to read', () => {
     await taken.terminate()
   })
 })
+
+test('to continue as new is to close: children hear of it, and messages to the closed run go to the one that follows', async () => {
+  const hop = workflow('hop with children', async (ctx: Ctx<number>, n: number): Promise<string> => {
+    if (n === 1) return ctx.waitForSignal<string>('word')
+    await ctx.startChild(sleeper, undefined, { id: 'left behind' })
+    return ctx.continueAsNew(1)
+  })
+  await work([hop, sleeper])
+  const run = await stet.start(hop, 0, { id: 'hopping' })
+  await until(async () => (await run.describe()).status === 'continued', 'it goes on under another run id')
+  await until(async () => (await stet.run('left behind').describe()).status === 'cancelled', 'the child is told')
+  await run.signal('word', 'hello')
+  expect(await run.result()).toBe('hello')
+})

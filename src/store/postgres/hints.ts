@@ -9,6 +9,7 @@ import type { Db, Lane } from './db.js'
 const channel = 'stet'
 const letters = {
   ready: 'r',
+  later: 'l',
   message: 'm',
   closed: 'c',
   workers: 'w',
@@ -37,6 +38,7 @@ function encodeHints(hints: readonly Hint[]): string[] {
 }
 
 function wordsOf(hint: Hint): readonly string[] {
+  if (hint.kind === 'later') return [String(Math.ceil(hint.inMs))]
   return 'queues' in hint ? hint.queues : 'ids' in hint ? hint.ids : hint.runIds
 }
 
@@ -44,6 +46,7 @@ function decodeHint(payload: string): Hint | null {
   const words = payload.slice(1).split('\n')
   if (payload.startsWith('r')) return { kind: 'ready', queues: words }
   if (payload.startsWith('m')) return { kind: 'message', runIds: words }
+  if (payload.startsWith('l')) return { kind: 'later', inMs: Math.min(...words.map(Number)) }
   if (payload.startsWith('u')) return { kind: 'answered', runIds: words }
   if (payload.startsWith('q')) return { kind: 'query', ids: words }
   if (payload.startsWith('a')) return { kind: 'queryAnswered', ids: words }

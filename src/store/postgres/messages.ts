@@ -177,13 +177,18 @@ export async function closeUnowned(
   const facts = (fields: object) => JSON.stringify({ ...fields, ...(reason === null ? {} : { reason }) })
   return db.transaction(async (query) => {
     const { rows } = await query({
-      text: `SELECT date_trunc('milliseconds', stet_store.clock()) AS at, (SELECT max(seq) FROM stet_store.history h WHERE h.run_id = r.run_id) AS seq
-               FROM stet_store.runs r
+      text: `SELECT date_trunc('milliseconds', stet_store.clock()) AS at FROM stet_store.runs r
               WHERE r.run_id = $1 AND r.owner IS NULL AND r.closed_at IS NULL AND (r.claim = 0 OR $2 = 'terminate') FOR UPDATE`,
       values: [runId, how],
     })
     if (rows.length === 0) return null
-    const { at, seq } = rows[0]
+    const { at } = rows[0]
+    // Asked only under the lock: what was appended before it was had would not be seen by the statement that waited for it.
+    const last = await query({
+      text: 'SELECT max(seq) AS seq FROM stet_store.history WHERE run_id = $1',
+      values: [runId],
+    })
+    const { seq } = last.rows[0]
     const append = (n: number, type: string, fields: string) =>
       query({
         text: 'INSERT INTO stet_store.history (run_id, seq, type, facts, at) VALUES ($1, $2, $3, $4, $5)',

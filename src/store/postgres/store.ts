@@ -1,6 +1,8 @@
 /** The Postgres store: each method is one function of a sibling file, tried again while the database is away. */
+
+import type { Hint } from '../../core/hint.js'
 import { newId } from '../../core/ids.js'
-import type { Store } from '../port.js'
+import type { StartRequest, Store } from '../port.js'
 import { appendEvents } from './appends.js'
 import { intArray, textArray } from './arrays.js'
 import { changeInTurn, changeRows } from './changes.js'
@@ -44,7 +46,7 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
           const started = startRuns((query) => db.calls.query(query), requests)
           // Right behind on the same connection: it is sent before the answer is here, and done after the commit.
           const queues = [...new Set(requests.map(({ queue }) => queue))]
-          publish(db.calls, [{ kind: 'ready', queues }]).catch(() => {})
+          publish(db.calls, [{ kind: 'ready', queues }, ...laterHints(requests)]).catch(() => {})
           return started
         },
         patient,
@@ -159,6 +161,14 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
     subscribe: (listener) => subscribe(db, listener),
     close: () => db.close(),
   }
+}
+
+/** Runs that may not begin yet: whoever is there wakes them in time. */
+function laterHints(requests: readonly StartRequest[]): Hint[] {
+  return requests.flatMap(({ startAt, delayMs }) => {
+    const inMs = Math.max(delayMs, startAt === null ? 0 : startAt - Date.now())
+    return inMs > 0 ? [{ kind: 'later' as const, inMs }] : []
+  })
 }
 
 function describe(url: string): string {
