@@ -12,21 +12,52 @@ import type { Ctx } from './types.js'
 
 export { continueAsNewAfter, createLog } from './ctx/values.js'
 
+type Part = (execution: Execution, scope: CancelScope) => Partial<Ctx>
+
+const parts: readonly Part[] = [
+  waits,
+  values,
+  messages,
+  children,
+  (execution, scope) => scopes(execution, scope, createCtx),
+]
+
+/** Its parts are made when they are first used: most runs use few, and a run costs no more than what it uses. */
+class LazyCtx {
+  readonly #execution: Execution
+  readonly #scope: CancelScope
+  readonly #made: (Partial<Ctx> | undefined)[] = []
+
+  constructor(execution: Execution, scope: CancelScope) {
+    this.#execution = execution
+    this.#scope = scope
+  }
+
+  get run(): Ctx['run'] {
+    return aboutRun(this.#execution)
+  }
+
+  static part(ctx: LazyCtx, i: number): any {
+    ctx.#made[i] ??= parts[i]!(ctx.#execution, ctx.#scope)
+    return ctx.#made[i]
+  }
+}
+
+parts.forEach((part, i) => {
+  // Making a part asks nothing of its run, so its names can be had without one.
+  for (const name of Object.keys(part(null as unknown as Execution, null as unknown as CancelScope))) {
+    Object.defineProperty(LazyCtx.prototype, name, {
+      get(this: LazyCtx) {
+        return LazyCtx.part(this, i)[name]
+      },
+      enumerable: true,
+    })
+  }
+})
+
 /** The ctx of one scope of a run; what is asked for through it is cancelled with that scope. */
 export function createCtx(execution: Execution, scope: CancelScope): Ctx {
-  return Object.freeze(
-    Object.defineProperty(
-      {
-        ...waits(execution, scope),
-        ...messages(execution, scope),
-        ...children(execution, scope),
-        ...scopes(execution, scope, createCtx),
-        ...values(execution),
-      },
-      'run',
-      { get: () => aboutRun(execution), enumerable: true },
-    ),
-  ) as Ctx
+  return Object.freeze(new LazyCtx(execution, scope)) as unknown as Ctx
 }
 
 /**
