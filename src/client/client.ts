@@ -5,9 +5,10 @@ import { Batcher } from '../core/batcher.js'
 import { decode, encode } from '../core/codec.js'
 import { IdConflictError, InvalidInputError, RunClosedError, RunNotFoundError } from '../core/errors.js'
 import { aroundCall, type Interceptor, type MessageCall } from '../core/interceptors.js'
+import { nameOf } from '../core/options.js'
 import type { AnyWorkflow, RunDescription, RunFilter, StartOptions, Tx } from '../core/types.js'
 import type { Hints } from '../hints/hints.js'
-import { closedError, closedHints, requestCancel } from '../store/asks.js'
+import { acceptedBy, closedHints, requestCancel, startAndSend } from '../store/asks.js'
 import type { ExistingRun, MessageAnswer, MessageRequest, RunRow, StartRequest, Store } from '../store/port.js'
 import { startRequest } from '../store/requests.js'
 import { Conversations } from './conversations.js'
@@ -73,7 +74,7 @@ export class Client {
   // ── start ──────────────────────────────────────────────────────────────────────────────────────
 
   start(workflow: AnyWorkflow | string, input: unknown, options: StartOptions = {}): Promise<RunHandle> {
-    const call = { workflow: nameOf(workflow), input, options }
+    const call = { workflow: nameOf(workflow) ?? '', input, options }
     return aroundCall(this.#interceptors, 'start', call, (call) => this.#start(workflow, call.input, call.options))
   }
 
@@ -136,9 +137,7 @@ export class Client {
       const latest = await this.row(id)
       if (latest.runId !== runId) return this.post({ ...message, run: latest.runId }, tx)
     }
-    if (runId === null) throw new RunNotFoundError(message.run)
-    if (closed !== null) throw closedError(message.kind, runId, closed)
-    return runId
+    return acceptedBy(message, { runId, closed })
   }
 
   /** Sends a message, with the interceptors around it. */
@@ -153,7 +152,7 @@ export class Client {
     options: StartOptions,
     message: Omit<MessageRequest, 'run'>,
   ): Promise<RunHandle> {
-    const call = { workflow: nameOf(workflow), input, options }
+    const call = { workflow: nameOf(workflow) ?? '', input, options }
     return aroundCall(this.#interceptors, 'start', call, (call) =>
       this.#startAndPost(workflow, call.input, call.options, message),
     )
@@ -174,13 +173,8 @@ export class Client {
     }
     const request = await startRequest(workflow, input, options)
     const { store, hints } = await this.#ready()
-    const { runId, existing, closed } = await store.startAndPost(request, message)
     // An open run takes the message whatever its input was; a closed one takes none.
-    if (closed !== null) throw closedError(what, runId, closed)
-    hints.publish([
-      { kind: 'ready', queues: [request.queue] },
-      { kind: 'message', runIds: [runId] },
-    ])
+    const { runId, existing } = await startAndSend(store, (told) => hints.publish(told), request, message)
     if (existing !== null && existing.workflow !== request.workflow) return this.#existing(request, existing)
     return new RunHandle(this, request.id, runId)
   }
@@ -244,10 +238,6 @@ export class Client {
     this.#waiter ??= new ResultWaiter(store, hints)
     return this.#waiter
   }
-}
-
-function nameOf(workflow: AnyWorkflow | string): string {
-  return typeof workflow === 'string' ? workflow : (workflow?.name ?? '')
 }
 
 function checkFilter(filter: RunFilter): void {

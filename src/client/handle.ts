@@ -4,6 +4,7 @@ import { InvalidInputError, StetError } from '../core/errors.js'
 import { toHistoryEvent } from '../core/events.js'
 import { graphOf, type PendingOperation } from '../core/graph.js'
 import { checkName, newId } from '../core/ids.js'
+import { checkVersion, nameOf } from '../core/options.js'
 import type {
   Duration,
   Handle,
@@ -17,7 +18,7 @@ import type {
   Update,
 } from '../core/types.js'
 import { validate } from '../core/validate.js'
-import { maxVersion, schemaOf } from '../core/workflow.js'
+import { schemaOf } from '../core/workflow.js'
 import type { Client } from './client.js'
 import { describeRow } from './describe.js'
 import { outputOf } from './results.js'
@@ -82,9 +83,7 @@ export class RunHandle implements Handle<any> {
    * that worker, or wait until the run parks.
    */
   async moveTo(version: number): Promise<void> {
-    if (!Number.isInteger(version) || version < 1 || version > maxVersion) {
-      throw new InvalidInputError(`moveTo: expected a whole number from 1, got ${String(version)}.`)
-    }
+    checkVersion(version, 'moveTo')
     const row = await this.#client.row(this.#ref)
     const { store, hints } = await this.#client.backend()
     if (!(await store.setVersion(row.runId, version))) {
@@ -153,10 +152,6 @@ export class RunHandle implements Handle<any> {
   }
 }
 
-function nameOf(message: { readonly name: string } | string): string {
-  return typeof message === 'string' ? message : message?.name
-}
-
 /** How long a query waits for its answer unless it says otherwise. */
 const queryTimeoutMs = 10_000
 
@@ -173,31 +168,43 @@ export async function updateMessage(
   argument: unknown,
   options: MessageOptions,
 ): Promise<{ message: UpdateMessage; timeoutMs: number | null }> {
-  const name = nameOf(update)
-  checkName(name, 'update name')
-  if (options.messageId !== undefined) checkName(options.messageId, 'update: messageId')
-  const schema = schemaOf(update)
-  const checked = schema === undefined ? argument : await validate(schema, argument, `the argument of update "${name}"`)
-  const payload = encode(checked, `the argument of update "${name}"`)
+  const { messageId, ...rest } = await checkedMessage('update', update, 'argument', argument, options)
   return {
-    message: { kind: 'update', name, payload, messageId: options.messageId ?? newId('msg') },
+    message: { ...rest, messageId: messageId ?? newId('msg') },
     timeoutMs: options.timeout === undefined ? null : durationMs(options.timeout, 'update: timeout'),
   }
 }
 
 /** A signal as it is sent. */
-export async function signalMessage(
+export function signalMessage(
   signal: Signal<any> | string,
   message: unknown,
   options: MessageOptions,
-): Promise<{ kind: 'signal'; name: string; payload: string | null; messageId: string | null }> {
-  const name = nameOf(signal)
-  checkName(name, 'signal name')
-  if (options.messageId !== undefined) checkName(options.messageId, 'signal: messageId')
-  const schema = schemaOf(signal)
-  const checked = schema === undefined ? message : await validate(schema, message, `the message of signal "${name}"`)
-  const payload = encode(checked, `the message of signal "${name}"`)
-  return { kind: 'signal', name, payload, messageId: options.messageId ?? null }
+): Promise<CheckedMessage<'signal'>> {
+  return checkedMessage('signal', signal, 'message', message, options)
+}
+
+interface CheckedMessage<Kind> {
+  readonly kind: Kind
+  readonly name: string
+  readonly payload: string | null
+  readonly messageId: string | null
+}
+
+async function checkedMessage<Kind extends 'signal' | 'update'>(
+  kind: Kind,
+  named: Signal<any> | Update<any, any> | string,
+  part: string,
+  value: unknown,
+  { messageId }: MessageOptions,
+): Promise<CheckedMessage<Kind>> {
+  const name = nameOf(named)
+  checkName(name, `${kind} name`)
+  if (messageId !== undefined) checkName(messageId, `${kind}: messageId`)
+  const schema = schemaOf(named)
+  const what = `the ${part} of ${kind} "${name}"`
+  const checked = schema === undefined ? value : await validate(schema, value, what)
+  return { kind, name, payload: encode(checked, what), messageId: messageId ?? null }
 }
 
 function checkReason(reason: string | undefined): string | undefined {

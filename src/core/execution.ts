@@ -62,7 +62,7 @@ export class Execution implements TurnSource, Turn, Asker {
 
   readonly scope = new CancelScope(null)
   readonly handlers: Handlers
-  readonly rollback: Rollback
+  readonly rollback = new Rollback()
   readonly #conditions = new Conditions()
   readonly #records = new Records()
   /** A handler of a query is executing: it may ask for nothing. */
@@ -101,7 +101,6 @@ export class Execution implements TurnSource, Turn, Asker {
         this.outcome ??= { type: 'failed', error }
       },
     })
-    this.rollback = new Rollback()
     this.ctx = createCtx(this, this.scope)
   }
 

@@ -44,7 +44,6 @@ export interface ChildRequest {
   readonly id: string
   readonly workflow: string
   readonly version: number | null
-  /** Null: that of the parent. */
   readonly queue: string
   readonly priority: number
   readonly timeoutMs: number | null

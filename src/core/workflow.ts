@@ -3,15 +3,13 @@ import type { StandardSchemaV1 as Schema } from '@standard-schema/spec'
 import { durationMs } from './duration.js'
 import { InvalidInputError } from './errors.js'
 import { checkName } from './ids.js'
+import { checkPriority, checkVersion } from './options.js'
 import { type ResolvedRetry, resolveRetry } from './retry.js'
 import type { AnyWorkflow, Ctx, Query, Signal, Update, Workflow, WorkflowOptions } from './types.js'
 
 /** Recognised by every copy of the package. */
 const definitionOf = Symbol.for('stet.workflow')
 const schemaKey = Symbol.for('stet.schema')
-
-/** Versions are numbers of 32 bits in the database. */
-export const maxVersion = 2 ** 31 - 1
 
 /** What the engine knows of a workflow. */
 export interface Definition {
@@ -71,14 +69,8 @@ export function workflow(
     throw new InvalidInputError(`${what}: expected an async function as the last argument, got ${typeof fn}.`)
   }
   const { version = 1, queue = 'default', priority = 0 } = options
-  if (!Number.isInteger(version) || version < 1 || version > maxVersion) {
-    throw new InvalidInputError(`${what}, version: expected a whole number from 1, got ${String(version)}.`)
-  }
-  if (!Number.isInteger(priority) || Math.abs(priority) > 32_000) {
-    throw new InvalidInputError(
-      `${what}, priority: expected a whole number from -32000 to 32000, got ${String(priority)}.`,
-    )
-  }
+  checkVersion(version, `${what}, version`)
+  checkPriority(priority, `${what}, priority`)
   checkName(queue, `${what}, queue`)
   return makeWorkflow({
     name,

@@ -2,7 +2,7 @@
 import { encode } from '../core/codec.js'
 import { RunClosedError, RunNotFoundError } from '../core/errors.js'
 import type { Hint } from '../core/hint.js'
-import type { MessageRequest, Store } from './port.js'
+import type { MessageAnswer, MessageRequest, StartedAndPosted, StartRequest, Store } from './port.js'
 
 type Publish = (hints: readonly Hint[]) => void
 
@@ -41,13 +41,35 @@ export async function requestCancel(
 /** Sends one message and tells those who may wait for it. @throws RunNotFoundError, RunClosedError */
 export async function postMessage(store: Store, publish: Publish, message: MessageRequest): Promise<string> {
   const [answer] = await store.post([message])
-  const { runId, closed } = await answer!
-  if (runId === null) throw new RunNotFoundError(message.run)
-  if (closed !== null) throw closedError(message.kind, runId, closed)
+  const runId = acceptedBy(message, await answer!)
   publish([{ kind: 'message', runIds: [runId] }])
   return runId
 }
 
-export function closedError(what: string, runId: string, status: string): RunClosedError {
+/** The run that has accepted a message. @throws RunNotFoundError, RunClosedError */
+export function acceptedBy({ run, kind }: MessageRequest, { runId, closed }: MessageAnswer): string {
+  if (runId === null) throw new RunNotFoundError(run)
+  if (closed !== null) throw closedError(kind, runId, closed)
+  return runId
+}
+
+/** Starts a run under an id unless one is open, sends it a message, and tells who may wait for either. @throws RunClosedError */
+export async function startAndSend(
+  store: Store,
+  publish: Publish,
+  request: StartRequest,
+  message: Omit<MessageRequest, 'run'>,
+): Promise<StartedAndPosted> {
+  const answer = await store.startAndPost(request, message)
+  const { runId, closed } = answer
+  if (closed !== null) throw closedError(`${message.kind}WithStart`, runId, closed)
+  publish([
+    { kind: 'ready', queues: [request.queue] },
+    { kind: 'message', runIds: [runId] },
+  ])
+  return answer
+}
+
+function closedError(what: string, runId: string, status: string): RunClosedError {
   return new RunClosedError(`${what}: run ${runId} is ${status}, so it takes no message.`)
 }

@@ -195,7 +195,6 @@ export function codedStore<S extends Store>(store: S, codec: PayloadCodec): S {
 
     subscribe: (listener) =>
       store.subscribe({
-        ...listener,
         connected: () => listener.connected(),
         hint: (hint) => {
           if (hint.kind !== 'closed' || hint.result === undefined) listener.hint(hint)

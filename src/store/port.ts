@@ -8,6 +8,7 @@
 
 import type { EventFacts, EventType, RecordedEvent } from '../core/events.js'
 import type { Hint } from '../core/hint.js'
+import type { ChildRequest } from '../core/operation.js'
 import type { Attributes, RunFilter, RunStatus, Tx } from '../core/types.js'
 
 export interface StartRequest {
@@ -136,18 +137,9 @@ export interface AppendEvent {
 }
 
 /** A run that another starts. */
-export interface ChildStart {
-  readonly runId: string
-  readonly id: string
-  readonly workflow: string
-  readonly version: number | null
-  readonly queue: string
-  readonly priority: number
-  readonly timeoutMs: number | null
-  readonly payload: string | null
+export interface ChildStart extends Omit<ChildRequest, 'attributes' | 'cancellation' | 'staged' | 'schema'> {
   readonly facts: string
   readonly attributes: string | null
-  readonly parentClosePolicy: 'cancel' | 'terminate' | 'abandon'
   /** The recorded error of a child whose id an open run has. */
   readonly conflict: string
 }

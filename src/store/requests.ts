@@ -4,6 +4,7 @@ import { encode } from '../core/codec.js'
 import { durationMs } from '../core/duration.js'
 import { InvalidInputError } from '../core/errors.js'
 import { checkName, newRunId } from '../core/ids.js'
+import { checkPriority, oneOf } from '../core/options.js'
 import type { AnyWorkflow, StartOptions } from '../core/types.js'
 import { validate } from '../core/validate.js'
 import { definition } from '../core/workflow.js'
@@ -25,15 +26,10 @@ export async function startRequest(
   checkName(name, 'start: workflow name')
   if (options.id !== undefined) checkName(options.id, 'start: id')
   const what = `start of "${name}"`
-  const { ifOpen = 'existing', ifClosed = 'existing' } = options
-  oneOf(ifOpen, ['existing', 'fail', 'terminate'], `${what}: ifOpen`)
-  oneOf(ifClosed, ['existing', 'new', 'newIfFailed', 'fail'], `${what}: ifClosed`)
+  oneOf(options.ifOpen, ['existing', 'fail', 'terminate'], `${what}: ifOpen`)
+  const ifClosed = oneOf(options.ifClosed, ['existing', 'new', 'newIfFailed', 'fail'], `${what}: ifClosed`)
   const priority = options.priority ?? def?.priority ?? 0
-  if (!Number.isInteger(priority) || Math.abs(priority) > 32_000) {
-    throw new InvalidInputError(
-      `${what}: priority: expected a whole number from -32000 to 32000, got ${String(priority)}.`,
-    )
-  }
+  checkPriority(priority, `${what}: priority`)
   if (options.startAt !== undefined && Number.isNaN(options.startAt?.getTime?.() ?? Number.NaN)) {
     throw new InvalidInputError(`${what}: startAt: expected a valid Date, got ${String(options.startAt)}.`)
   }
@@ -57,13 +53,5 @@ export async function startRequest(
     facts: null,
     attributes: options.attributes === undefined ? null : checkAttributes(options.attributes, what),
     ifClosed,
-  }
-}
-
-function oneOf(value: string, allowed: readonly string[], what: string): void {
-  if (!allowed.includes(value)) {
-    throw new InvalidInputError(
-      `${what}: expected one of ${allowed.map((each) => `'${each}'`).join(', ')}, got ${String(value)}.`,
-    )
   }
 }

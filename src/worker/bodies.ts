@@ -11,7 +11,7 @@ import type { Hint } from '../core/hint.js'
 import { aroundStep, type Interceptor } from '../core/interceptors.js'
 import type { EngineWork, Operation } from '../core/operation.js'
 import type { StepContext } from '../core/types.js'
-import { closedError, postMessage, requestCancel } from '../store/asks.js'
+import { postMessage, requestCancel, startAndSend } from '../store/asks.js'
 import type { ClaimedRun, Store } from '../store/port.js'
 import { startRequest } from '../store/requests.js'
 
@@ -96,12 +96,7 @@ function engineBody(
         final(async () => {
           const request = await startRequest(workflow, input, options)
           const message = { kind: 'signal' as const, name, payload, messageId: messageId ?? step.idempotencyKey }
-          const answer = await host.store.startAndPost(request, message)
-          if (answer.closed !== null) throw closedError('signalWithStart', answer.runId, answer.closed)
-          publish([
-            { kind: 'ready', queues: [request.queue] },
-            { kind: 'message', runIds: [answer.runId] },
-          ])
+          await startAndSend(host.store, publish, request, message)
         })
     }
     case 'cancel':

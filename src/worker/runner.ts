@@ -456,9 +456,10 @@ export class Runner {
   #takeHandled(): void {
     const { signals, updates } = this.#execution.handlers
     if (signals.size === 0 && updates.size === 0) return
+    const comingBack = this.#comingBack()
     for (;;) {
       const message = this.#mailbox.takeHandled((kind, name) =>
-        kind === 'signal' ? signals.has(name) && !this.#comesBack(name) : updates.has(name),
+        kind === 'signal' ? signals.has(name) && !comingBack.has(name) : updates.has(name),
       )
       if (message === undefined) return
       const { kind, name, payload, messageId, n, again } = message
@@ -494,7 +495,7 @@ export class Runner {
 
   /** Gives the oldest signals of a name to the operations that wait for it, oldest first. */
   #matchSignals(name: string): void {
-    if (this.#cancelOnItsWay || this.#execution.outcome !== null || this.#comesBack(name)) return
+    if (this.#cancelOnItsWay || this.#execution.outcome !== null || this.#comingBack().has(name)) return
     for (;;) {
       const pair = this.#mailbox.match(name, (operation) => this.#wants(operation))
       if (pair === null) return
@@ -504,12 +505,14 @@ export class Runner {
     }
   }
 
-  /** An older signal of that name is on its way to a wait that is over by now: it comes back, and goes before the next. */
-  #comesBack(name: string): boolean {
-    const vain = ({ type, name: of, op }: EventDraft) =>
-      type === 'SignalReceived' && of === name && op !== null && this.#execution.operation(op)?.settled === true
-    const toCome = (event: RecordedEvent) => event.seq > this.#execution.lastSeq && vain(event)
-    return this.#log.queued.some(vain) || this.#toDeliver.some(toCome) || (this.#log.inFlight ?? []).some(toCome)
+  /** Names whose older signal is on its way to a wait that is over by now: it comes back, and goes before the next. */
+  #comingBack(): ReadonlySet<string> {
+    const { queued, inFlight } = this.#log
+    const coming = [...this.#toDeliver, ...(inFlight ?? [])].filter(({ seq }) => seq > this.#execution.lastSeq)
+    const vain = [...queued, ...coming].filter(
+      ({ type, op }) => type === 'SignalReceived' && op !== null && this.#execution.operation(op)?.settled === true,
+    )
+    return new Set(vain.map(({ name }) => name!))
   }
 
   // ── events out ─────────────────────────────────────────────────────────────────────────────────

@@ -7,9 +7,10 @@ import { InvalidInputError } from '../errors.js'
 import type { Execution } from '../execution.js'
 import { checkName } from '../ids.js'
 import type { ChildRequest, Operation } from '../operation.js'
+import { checkPriority, checkVersion, nameOf, oneOf } from '../options.js'
 import type { CancelScope } from '../scope.js'
 import type { AnyWorkflow, ChildHandle, ChildOptions, Ctx } from '../types.js'
-import { definition, maxVersion } from '../workflow.js'
+import { definition } from '../workflow.js'
 import { otherRun } from './messages.js'
 import { never } from './never.js'
 
@@ -35,11 +36,7 @@ export function children(execution: Execution, scope: CancelScope): Part {
     continueAsNew(input?: unknown, options: { version?: number } = {}): Promise<never> {
       if (!execution.inTurn('ctx.continueAsNew')) return never()
       const { version = null } = options
-      if (version !== null && (!Number.isInteger(version) || version < 1 || version > maxVersion)) {
-        throw new InvalidInputError(
-          `ctx.continueAsNew, version: expected a whole number from 1, got ${String(version)}.`,
-        )
-      }
+      if (version !== null) checkVersion(version, 'ctx.continueAsNew, version')
       execution.continueAsNew(encode(input, `the input of workflow "${execution.definition.name}"`), version)
       return never()
     },
@@ -69,11 +66,7 @@ function childRequest(
   if (options.id !== undefined) checkName(options.id, `${what}: id`)
   const { queue = def?.queue ?? execution.identity.queue, priority = def?.priority ?? 0 } = options
   checkName(queue, `${what}: queue`)
-  if (!Number.isInteger(priority) || Math.abs(priority) > 32_000) {
-    throw new InvalidInputError(
-      `${what}: priority: expected a whole number from -32000 to 32000, got ${String(priority)}.`,
-    )
-  }
+  checkPriority(priority, `${what}: priority`)
   const runId = childRunId(execution.identity.runId, execution.operationCount + 1, execution.now())
   return {
     runId,
@@ -101,16 +94,4 @@ function childRequest(
 function childRunId(parent: string, op: number, now: number): string {
   const bits = BigInt(`0x${createHash('sha256').update(`${parent}:${op}`).digest('hex').slice(0, 18)}`)
   return `run_${Math.floor(now).toString(36).padStart(9, '0')}${bits.toString(36).padStart(14, '0')}`
-}
-
-function oneOf<T extends string>(value: T | undefined, allowed: readonly [T, ...T[]], what: string): T {
-  if (value === undefined) return allowed[0]
-  if (allowed.includes(value)) return value
-  throw new InvalidInputError(
-    `${what}: expected one of ${allowed.map((each) => `'${each}'`).join(', ')}, got ${String(value)}.`,
-  )
-}
-
-function nameOf(workflow: AnyWorkflow | string): string {
-  return typeof workflow === 'string' ? workflow : workflow?.name
 }

@@ -4,6 +4,7 @@ import { InvalidInputError } from '../errors.js'
 import type { Execution } from '../execution.js'
 import { checkName } from '../ids.js'
 import type { EngineWork } from '../operation.js'
+import { nameOf } from '../options.js'
 import type { CancelScope } from '../scope.js'
 import { engineStep } from '../step.js'
 import type { AnyWorkflow, Ctx, MessageOptions, Query, Signal, StartOptions, Update } from '../types.js'
@@ -105,8 +106,4 @@ export function otherRun(execution: Execution, scope: CancelScope, id: string): 
 
 function sending(execution: Execution, scope: CancelScope, name: string, does: EngineWork): Promise<void> {
   return execution.ask(name.slice(0, 200), { kind: 'step', step: engineStep, does }, { scope }).promise
-}
-
-function nameOf(message: { readonly name: string } | string): string {
-  return typeof message === 'string' ? message : message?.name
 }

@@ -3,6 +3,7 @@ import { durationMs } from '../duration.js'
 import { InvalidInputError } from '../errors.js'
 import type { Execution } from '../execution.js'
 import { checkName } from '../ids.js'
+import { nameOf } from '../options.js'
 import type { CancelScope } from '../scope.js'
 import { resolveStep } from '../step.js'
 import type { Ctx, Duration, Signal, StepContext, StepFn, StepOptions, Tx } from '../types.js'
@@ -48,7 +49,7 @@ export function waits(execution: Execution, scope: CancelScope): Part {
     },
 
     waitForSignal(signal: Signal<any> | string, options: { timeout?: Duration; default?: unknown } = {}) {
-      const name = typeof signal === 'string' ? signal : signal?.name
+      const name = nameOf(signal)
       if (!execution.inTurn(`ctx.waitForSignal("${name}")`)) return never()
       checkName(name, 'signal name')
       const dueAt =

@@ -127,9 +127,9 @@ export async function appendEvents(
   batch: string,
   events: readonly AppendEvent[],
 ): Promise<AppendAnswer> {
-  const taking = events.filter((event) => event.inboxN !== null)
-  const starting = events.filter((event) => event.child !== null)
-  const answering = events.filter((event) => event.answers !== null)
+  const taking: AppendEvent[] = []
+  const starting: AppendEvent[] = []
+  const answering: AppendEvent[] = []
   const n = events.length
   const runIds = new Array<string>(n)
   const claims = new Array<number>(n)
@@ -151,6 +151,9 @@ export async function appendEvents(
     names[i] = event.name
     payloads[i] = event.payload
     facts[i] = event.facts
+    if (event.inboxN !== null) taking.push(event)
+    if (event.child !== null) starting.push(event)
+    if (event.answers !== null) answering.push(event)
   }
   const values: unknown[] = [
     workerId,
