@@ -53,6 +53,7 @@ export class Conditions {
 
   /** Resolves what `look` has found; true if there was anything. */
   settle(): boolean {
+    if (this.#ready.length === 0) return false
     const ready = this.#ready
     this.#ready = []
     for (const { condition, error } of ready) {
@@ -60,7 +61,7 @@ export class Conditions {
       if (error === undefined) condition.resolve()
       else condition.reject(error)
     }
-    return ready.length > 0
+    return true
   }
 
   /** Rejects those that the scope covers; true if there were any. */

@@ -97,7 +97,7 @@ export class Operation {
   readonly started: Promise<any> | null
   /** A child was asked to cancel itself: if it does, that was this run's own wish. */
   cancelAsked = false
-  #start: (value: unknown) => void = () => {}
+  #start: (value: unknown) => void = ignore
   #resolve!: (value: unknown) => void
   #reject!: (reason: unknown) => void
   #awaited = false
