@@ -11,6 +11,7 @@ import type { RecordedEvent } from '../src/core/events.js'
 import { replay } from '../src/core/replay.js'
 import { definition } from '../src/core/workflow.js'
 import { installRuntime } from '../src/worker/worker.js'
+import { checkSpeed, longReplay } from './debug.js'
 import { type Limits, measureLimits } from './limits.js'
 import { heading, list, median, pause, percentile, report, summary, three } from './measure.js'
 import { type BenchServer, benchServer } from './server.js'
@@ -275,6 +276,7 @@ try {
   if (runs('fan')) await fan(server, limits)
   if (runs('idle-latency')) await idleLatency(server, limits)
   if (runs('replay')) await replaySpeed()
+  if (runs('debug')) await withWorker(server, (stet, url) => longReplay(stet, url).then(() => checkSpeed(stet, url)))
   if (runs('idle')) await idle()
   if (runs('recovery')) await recovery(server)
   const after = await measureLimits(url)

@@ -17,6 +17,12 @@ export const sequence = workflow('sequence', async (ctx, count: number) => {
   return count
 })
 
+/** Ten events: the start and nine steps. */
+export const nineStepsAndWait = workflow('nine steps and wait', async (ctx, n: number) => {
+  for (let i = 0; i < 9; i++) await ctx.step(`step ${i}`, async () => ({ i, n, filler }))
+  return ctx.waitForSignal('go')
+})
+
 export const fanOut = workflow('fan out', async (ctx, count: number) => {
   const all = await Promise.all(Array.from({ length: count }, (_, i) => ctx.step('part', async () => ({ i, filler }))))
   return all.length

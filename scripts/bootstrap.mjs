@@ -12,6 +12,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -67,8 +68,16 @@ unlessStamped('node_modules/.stet-installed', digest(['package-lock.json']), () 
   run('installing packages', 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']),
 )
 unlessStamped('dist/.stet-built', digest([...sources('src').sort(), 'tsconfig.build.json', 'tsconfig.json']), () => {
-  rmSync(join(root, 'dist'), { recursive: true, force: true })
-  run('building', process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'])
+  // Beside the one that is there: processes that use it find a whole one at any time, and it stays when this one fails.
+  const [now, next, before] = ['dist', 'dist.next', 'dist.before'].map((name) => join(root, name))
+  for (const left of [next, before]) rmSync(left, { recursive: true, force: true })
+  run('building', process.execPath, [
+    join(root, 'node_modules/typescript/bin/tsc'),
+    ...['-p', 'tsconfig.build.json', '--outDir', next, '--tsBuildInfoFile', join(next, '.tsbuildinfo')],
+  ])
+  if (existsSync(now)) renameSync(now, before)
+  renameSync(next, now)
+  rmSync(before, { recursive: true, force: true })
 })
 // npm makes no link for the package's own command: with this one, `npx stet` works in the checkout, at once and offline.
 const link = join(root, 'node_modules/.bin/stet')

@@ -29,6 +29,12 @@ export function readSettings(explicitUrl?: string | undefined): Settings {
   }
 }
 
+/** What a process of ours that no debugger is to stop is given: VS Code attaches itself by NODE_OPTIONS. */
+export function environmentApart(): NodeJS.ProcessEnv {
+  const { NODE_OPTIONS: _, ...env } = process.env
+  return env
+}
+
 function findUrl(explicitUrl: string | undefined): Settings['database'] {
   const { env } = process
   if (explicitUrl) return { url: explicitUrl, from: 'the url option' }

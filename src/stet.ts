@@ -10,6 +10,7 @@ import { Hints } from './hints/hints.js'
 import { readSettings } from './settings.js'
 import { codedPost, codedStart, codedStore } from './store/coded.js'
 import { startEmbedded } from './store/embedded/index.js'
+import type { Store } from './store/port.js'
 import { postInTransaction } from './store/postgres/messages.js'
 import { startInTransaction } from './store/postgres/starts.js'
 import { createPostgresStore, type PostgresStore } from './store/postgres/store.js'
@@ -22,11 +23,23 @@ export interface StetSettings extends types.StetOptions {
   readonly interceptors?: readonly Interceptor[]
 }
 
-interface Open {
-  readonly store: PostgresStore
+/** A store, and how it takes part in transactions of callers. */
+export interface Backing {
+  readonly store: Store
+  readonly startInTransaction: typeof startInTransaction
+  readonly postInTransaction: typeof postInTransaction
+}
+
+interface Open extends Backing {
   readonly hints: Hints
-  startInTransaction: typeof startInTransaction
-  postInTransaction: typeof postInTransaction
+}
+
+/** Under a symbol, so that no option of a user's can be taken for it. */
+const given = Symbol('store')
+
+/** A Stet on a store that is open already, which it closes in the end: for `stet/testing`, not for users. */
+export function stetOn(backing: Backing, options: Omit<StetSettings, 'url' | 'embedded' | 'poolSize'> = {}): Stet {
+  return new Stet({ ...options, [given]: backing } as StetSettings)
 }
 
 /**
@@ -41,6 +54,7 @@ interface Open {
  */
 export class Stet implements AsyncDisposable {
   readonly #options: StetSettings
+  readonly #given: Backing | undefined
   readonly #log: types.Log
   readonly #client: Client
   readonly #workers = new Set<WorkerLoop>()
@@ -59,9 +73,11 @@ export class Stet implements AsyncDisposable {
       throw new InvalidInputError('new Stet: codec: expected an object with encode(bytes) and decode(bytes).')
     }
     this.#options = options
+    this.#given = (options as { readonly [given]?: Backing })[given]
     this.#log = options.log ?? silentBelowWarning
     const { production } = readSettings()
-    if (production && readSettings(options.url).database === null && options.embedded !== true) {
+    const needsUrl = this.#given === undefined && options.embedded !== true
+    if (needsUrl && production && readSettings(options.url).database === null) {
       throw new NoDatabaseError(
         'no database: NODE_ENV is production and no URL is given. Set STET_DATABASE_URL or DATABASE_URL, or pass { embedded: true } to use the embedded Postgres on purpose.',
       )
@@ -177,9 +193,10 @@ export class Stet implements AsyncDisposable {
     return this.close()
   }
 
-  /** The store behind, for the tools of this package. */
-  async internals(): Promise<{ store: PostgresStore; hints: Hints }> {
-    return this.#ready()
+  /** The store behind, for the tools of this package. Another than Postgres is there only for those who gave it. */
+  async internals<S extends Store = PostgresStore>(): Promise<{ store: S; hints: Hints }> {
+    const { store, hints } = await this.#ready()
+    return { store: store as S, hints }
   }
 
   async #ready(): Promise<Open> {
@@ -192,6 +209,19 @@ export class Stet implements AsyncDisposable {
   }
 
   async #open(): Promise<Open> {
+    const { store, startInTransaction, postInTransaction } = this.#given ?? (await this.#connect())
+    const { codec } = this.#options
+    if (codec === undefined) return { store, hints: new Hints(store), startInTransaction, postInTransaction }
+    const coded = codedStore(store, codec)
+    return {
+      store: coded,
+      hints: new Hints(coded),
+      startInTransaction: codedStart(startInTransaction, codec),
+      postInTransaction: codedPost(postInTransaction, codec),
+    }
+  }
+
+  async #connect(): Promise<Backing> {
     const settings = readSettings(this.#options.url)
     const useEmbedded = this.#options.embedded === true || settings.database === null
     const url = useEmbedded ? (await startEmbedded(settings.embedded)).url : settings.database!.url
@@ -210,15 +240,7 @@ export class Stet implements AsyncDisposable {
       await store.close()
       throw error
     }
-    const { codec } = this.#options
-    if (codec === undefined) return { store, hints: new Hints(store), startInTransaction, postInTransaction }
-    const coded = codedStore(store, codec)
-    return {
-      store: coded,
-      hints: new Hints(coded),
-      startInTransaction: codedStart(startInTransaction, codec),
-      postInTransaction: codedPost(postInTransaction, codec),
-    }
+    return { store, startInTransaction, postInTransaction }
   }
 }
 

@@ -102,7 +102,7 @@ const launch = {
       request: 'launch',
       name: 'stet replay',
       runtimeExecutable: 'npx',
-      runtimeArgs: ['stet', 'replay', `\${input:runId}`],
+      runtimeArgs: ['stet', 'replay', `\${input:runId}`, '--inspect'],
       skipFiles,
       console: 'integratedTerminal',
     },

@@ -18,7 +18,8 @@ import { clean, out, outJson, paint, paintStatus, paintTalk, say, shorten, table
 
 const statuses = 'pending running waiting paused blocked completed failed cancelled terminated continued'.split(' ')
 
-interface Options extends DatabaseOptions, OutputOptions {
+/** Which runs: what `filterOf` makes a filter of. */
+export interface FilterOptions {
   status?: RunStatus[]
   workflow?: string
   workflowVersion?: number
@@ -27,12 +28,24 @@ interface Options extends DatabaseOptions, OutputOptions {
   attribute?: Attributes
   since?: Date
   until?: Date
+}
+
+interface Options extends DatabaseOptions, OutputOptions, FilterOptions {
   limit?: number
   after?: string
 }
 
 export function define(command: Command): void {
-  command
+  withFilter(command)
+    .option('-n, --limit <n>', 'so many, newest first (50; at most 1000)', asCount)
+    .option('--after <cursor>', '`next` of the page before')
+    .action(run)
+  withDatabase(withOutput(command))
+  examples(command, 'stet list --status failed,blocked --since 2h', 'stet list --workflow order --json')
+}
+
+export function withFilter(command: Command): Command {
+  return command
     .addOption(
       new Option('-s, --status <status>', `${statuses.join(', ')}; several with commas between them`).argParser(
         addStatus,
@@ -45,11 +58,6 @@ export function define(command: Command): void {
     .option('-a, --attribute <key=value>', 'runs with this search attribute; may be repeated', addAttribute)
     .option('--since <time>', "started after: a date, or how long ago ('2h')", asPast)
     .option('--until <time>', 'started before: a date, or how long ago', asPast)
-    .option('-n, --limit <n>', 'so many, newest first (50; at most 1000)', asCount)
-    .option('--after <cursor>', '`next` of the page before')
-    .action(run)
-  withDatabase(withOutput(command))
-  examples(command, 'stet list --status failed,blocked --since 2h', 'stet list --workflow order --json')
 }
 
 function addStatus(value: string, before: string[] = []): string[] {
@@ -61,9 +69,10 @@ function addStatus(value: string, before: string[] = []): string[] {
   return [...before, ...given]
 }
 
-async function run(options: Options): Promise<void> {
-  const { status, workflow, workflowVersion, queue, error, attribute, since, until, limit, after } = options
-  const filter: RunFilter = {
+/** Without a field when no option of a filter was given. */
+export function filterOf(options: FilterOptions): RunFilter {
+  const { status, workflow, workflowVersion, queue, error, attribute, since, until } = options
+  return {
     ...(status === undefined ? {} : { status }),
     ...(workflow === undefined ? {} : { workflow }),
     ...(workflowVersion === undefined ? {} : { version: workflowVersion }),
@@ -72,6 +81,13 @@ async function run(options: Options): Promise<void> {
     ...(attribute === undefined ? {} : { attributes: attribute }),
     ...(since === undefined ? {} : { startedAfter: since }),
     ...(until === undefined ? {} : { startedBefore: until }),
+  }
+}
+
+async function run(options: Options): Promise<void> {
+  const { limit, after } = options
+  const filter: RunFilter = {
+    ...filterOf(options),
     ...(limit === undefined ? {} : { limit }),
     ...(after === undefined ? {} : { after }),
   }

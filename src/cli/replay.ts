@@ -1,165 +1,123 @@
-import { readFileSync, statSync } from 'node:fs'
 import type { Command } from 'commander'
-import { describeRow } from '../client/describe.js'
-import { RunNotFoundError } from '../core/errors.js'
-import type { RecordedEvent } from '../core/events.js'
-import type { Blockage, Outcome } from '../core/execution.js'
-import { type ExportedRun, fromHistoryFile } from '../core/history-file.js'
-import type { Operation } from '../core/operation.js'
-import { compareOutcome, describeOutcome } from '../core/verify.js'
-import { ReplaySession, type Step } from '../debug/session.js'
-import { withRun } from './lib/actions.js'
-import { connect } from './lib/connect.js'
-import { exit, LoadError, UsageError } from './lib/errors.js'
-import { type DatabaseOptions, examples, isJson, type OutputOptions, withFiles } from './lib/options.js'
-import { payloadText } from './lib/run-view.js'
-import { clean, cleanLines, out, outJson, paint, plain } from './lib/term.js'
-import { type FoundWorkflow, listNames, loadWorkflows } from './lib/workflow-files.js'
+import { TimeMachine } from '../debug/timeline.js'
+import { exit, UsageError } from './lib/errors.js'
+import { findCode } from './lib/find-code.js'
+import { readHistory } from './lib/history.js'
+import {
+  asName,
+  type DatabaseOptions,
+  examples,
+  isJson,
+  type OutputOptions,
+  withDatabase,
+  withFiles,
+  withOutput,
+} from './lib/options.js'
+import { startReplayer } from './lib/replay/child.js'
+import { inspectReplay, isInspected } from './lib/replay/inspect.js'
+import { keepLast, readLast } from './lib/replay/last.js'
+import { stepThrough } from './lib/replay/terminal.js'
+import { headerText, liveText, type ReplayResult, reportJson, traceText, verdictText } from './lib/replay/text.js'
+import { out, say } from './lib/term.js'
 
 interface Options extends DatabaseOptions, OutputOptions {
   workflows?: string[]
+  inspect?: true | string
+  break?: string[]
+  at?: string
+  live?: string[]
+  locals?: boolean
 }
 
-interface Verdict {
-  readonly outcome: Outcome | null
-  readonly blockage: Blockage | null
-  readonly pending: readonly Operation[]
-}
+/** Reading variables at each line takes a few ms an event: of long histories only when asked for. */
+const watchedEvents = 500
 
 export function define(command: Command): void {
-  withFiles(withRun(command)).action(run)
+  withFiles(withDatabase(withOutput(command)))
+    .argument('[run]', 'id (its latest run), run id, or a file that `stet export` wrote; default: the last one', asName)
+    .option('--at <where>', 'begin at an event (12), a step (charge), or "failure"; in a terminal')
+    .option('--inspect [port]', 'wait for a debugger (VS Code, Chrome) and replay under it')
+    .option('--break <where...>', 'with --inspect: stop where the code goes on after an event (17), or asks for a step')
+    .option('--live <step...>', 'really run the bodies of these steps, and compare with what is on record')
+    .option('--locals', `read variables also when the history has more than ${watchedEvents} events`)
+    .action(run)
   command.addHelpText(
     'after',
-    '\n<run> may also be a file that `stet export` wrote; no database is needed then. No step runs and nothing is written.\nExit code 4: the code does not fit the history, or awaits something that is not recorded.',
+    '\nIn a terminal the replay is stepped through: forwards, backwards, with the variables of each function.\nElsewhere, and with --json, all of it is printed. No step runs (but those of --live) and nothing is written;\nof a file no database is needed.\nExit code 4: the code does not fit the history, or awaits something that is not recorded.',
   )
-  examples(command, 'stet replay order-42', 'stet replay order-42.json -w workflows/order.ts')
+  examples(
+    command,
+    'stet replay order-42',
+    'stet replay order-42.json -w workflows/order.ts',
+    'stet replay order-42 --inspect --break step:charge',
+    'stet replay order-42 --live "charge payment"',
+  )
 }
 
-async function run(target: string, options: Options): Promise<void> {
-  const { run, events } = await readHistory(target, options)
-  const code = await findCode(run, options.workflows)
-  const { id, runId, workflow, queue } = run
-  const version = code.definition.version
-  const session = new ReplaySession(code.definition, { id, runId, workflow, version, queue }, events)
+async function run(target: string | undefined, options: Options): Promise<void> {
+  const asked = target === undefined ? readLast() : { target, ...only('workflows', options.workflows) }
+  if (asked === null) throw new UsageError('which run? Nothing was replayed in this project before.')
+  if (target === undefined) say(`again: ${asked.target}`)
+  const workflows = options.workflows ?? asked.workflows
+  if (options.break !== undefined && options.inspect === undefined && !isInspected()) {
+    throw new UsageError('--break stops a debugger: use it with --inspect. In a terminal, --at goes to a place.')
+  }
+  const live = options.live ?? []
   const json = isJson(options)
-  if (!json) {
-    out(
-      `${paint('bold', `replay of ${clean(id)}`)}  ${clean(workflow)}@${version} (${clean(code.file)}), ${events.length} events`,
-    )
+  const debugged = options.inspect !== undefined || isInspected()
+  const inTerminal = !json && !debugged && process.stdin.isTTY === true && process.stdout.isTTY === true
+  await using replayer = inTerminal ? startReplayer(workflows) : null
+  const history = await readHistory(asked.target, options)
+  keepLast({ target: asked.target, ...only('workflows', workflows) })
+  if (replayer !== null) {
+    const spec = { history, workflows, live }
+    const fits = await stepThrough(spec, await replayer.open(spec), startOf(options.at))
+    if (!fits) process.exitCode = exit.nondeterminism
+    return
   }
-  const steps: Step[] = []
-  for (let step = await session.next(); step !== null; step = await session.next()) {
-    steps.push(step)
-    if (!json) out(stepText(step))
+  const result = debugged
+    ? await inspectReplay(history, workflows, { port: portOf(options.inspect), breaks: options.break ?? [], live })
+    : await trace(history, workflows, options)
+  if (result.whole.blockage !== null) process.exitCode = exit.nondeterminism
+  if (json) return reportJson(history, result)
+  out(headerText(history, result.code))
+  out(traceText(result))
+  for (const line of liveText(result.whole)) out(line)
+  out(verdictText(result.whole, history.events))
+}
+
+async function trace(
+  history: Awaited<ReturnType<typeof readHistory>>,
+  workflows: readonly string[] | undefined,
+  { live = [], locals = false }: Options,
+): Promise<ReplayResult> {
+  const code = await findCode(history.run, workflows)
+  const machine = new TimeMachine(code.definition, code.identity, history.events, { live })
+  try {
+    const whole = await machine.timeline()
+    const watch = locals || history.events.length <= watchedEvents
+    return { code, whole, watched: watch ? await machine.trace() : null }
+  } finally {
+    machine.close()
   }
-  const verdict = await withValue(await session.verdict(), events)
-  if (verdict.blockage !== null) process.exitCode = exit.nondeterminism
-  if (json) outJson(report(run, code, steps, verdict))
-  else out(verdictText(verdict, events))
 }
 
-/** The end is the same kind of end; is it the same value? */
-async function withValue(verdict: Verdict, events: readonly RecordedEvent[]): Promise<Verdict> {
-  const difference = verdict.blockage === null ? compareOutcome(verdict.outcome, events) : null
-  if (difference === null) return verdict
-  const { seq, expected, actual } = difference
-  const message = `the replay came to another end than the run, at event ${seq}.\n  expected: ${expected}\n  got:      ${actual}`
-  return { ...verdict, blockage: { code: 'nondeterminism', message, mismatch: difference } }
+/** As the terminal takes it. */
+function startOf(at: string | undefined): string | undefined {
+  if (at === undefined) return undefined
+  if (/^\d+$/.test(at)) return `g ${at}`
+  return /^(last-)?failure$/.test(at) ? 'f' : `s ${at.replace(/^step:/, '')}`
 }
 
-async function readHistory(
-  target: string,
-  options: Options,
-): Promise<{ run: ExportedRun; events: readonly RecordedEvent[] }> {
-  if (statSync(target, { throwIfNoEntry: false })?.isFile()) {
-    let document: unknown
-    try {
-      document = JSON.parse(readFileSync(target, 'utf8'))
-    } catch (error) {
-      throw new UsageError(`${target}: expected a history as JSON (${(error as Error).message}).`)
-    }
-    return fromHistoryFile(document, target)
+function portOf(inspect: true | string | undefined): number | true {
+  if (inspect === undefined || inspect === true) return true
+  const port = Number(inspect)
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new UsageError(`--inspect: expected a port from 0 to 65535, got ${inspect}. It listens on 127.0.0.1 alone.`)
   }
-  if (target.endsWith('.json')) throw new UsageError(`${target}: there is no such file.`)
-  await using connection = await connect(options)
-  const { store } = connection
-  const row = await store.find(target)
-  if (row === null) throw new RunNotFoundError(target)
-  return { run: describeRow(row), events: await store.history(row.runId) }
+  return port
 }
 
-async function findCode({ workflow, version }: ExportedRun, patterns: string[] | undefined): Promise<FoundWorkflow> {
-  const { found } = await loadWorkflows(patterns)
-  const named = found.filter(({ definition }) => definition.name === workflow)
-  // 0: no worker has taken it up yet, and the one that does will take its highest.
-  const code =
-    version === 0
-      ? named.sort((a, b) => b.definition.version - a.definition.version)[0]
-      : named.find(({ definition }) => definition.version === version)
-  if (code !== undefined) return code
-  throw new LoadError(
-    `no file defines workflow "${workflow}" version ${version}; they define ${listNames(found)}. Name the file with -w.`,
-  )
-}
-
-// ── as text ──────────────────────────────────────────────────────────────────────────────────────
-
-function stepText({ event, asked }: Step): string {
-  const name = event.name === null ? '' : ` ${clean(event.name)}`
-  const payload = payloadText(event)
-  const lines = [
-    `${String(event.seq).padStart(5)} ${event.type}${paint('bold', name)}${payload === '' ? '' : `  ${paint('dim', payload)}`}`,
-  ]
-  for (const operation of asked) lines.push(`        asks ${operationText(operation)}`)
-  return lines.join('\n')
-}
-
-function operationText(operation: Operation): string {
-  const where = operation.where === undefined ? '' : `  ${paint('cyan', clean(operation.where))}`
-  return `${clean(operation.describe())}${where}`
-}
-
-function verdictText({ outcome, blockage, pending }: Verdict, events: readonly RecordedEvent[]): string {
-  if (blockage !== null) {
-    const { message, where } = blockage
-    const place = where === undefined || message.includes(where) ? '' : `\n  at ${where}`
-    return `${paint('red', '✗')} ${cleanLines(message + place)}`
-  }
-  if (outcome !== null) {
-    const closed = /^Run(Completed|Failed|Cancelled)$/.test(events.at(-1)!.type)
-    return `${paint('green', '✓')} ${cleanLines(describeOutcome(outcome))}${closed ? ', as recorded' : ''}`
-  }
-  const waits = pending.map((operation) => `    ${operationText(operation)}`)
-  return [`${paint('green', '✓')} the code fits the history, which ends here. It waits for:`, ...waits].join('\n')
-}
-
-// ── as JSON ──────────────────────────────────────────────────────────────────────────────────────
-
-function report(run: ExportedRun, code: FoundWorkflow, steps: readonly Step[], verdict: Verdict): object {
-  const { id, runId, workflow } = run
-  const { outcome, blockage, pending } = verdict
-  const operation = ({ index, kind, name, where }: Operation) => ({ op: index, kind, name, where })
-  return {
-    run: { id, runId, workflow, version: code.definition.version },
-    code: code.file,
-    events: steps.map(({ event: { seq, type, op, name, facts }, asked }) => ({
-      seq,
-      type,
-      op,
-      name,
-      recordedFrom: facts?.where,
-      asked: asked.map(operation),
-    })),
-    result: blockage?.code ?? outcome?.type ?? 'waiting',
-    ...(outcome?.type === 'completed' ? { output: plain(outcome.value) } : {}),
-    ...(outcome !== null && 'error' in outcome ? { error: outcome.error } : {}),
-    ...(blockage === null
-      ? {}
-      : {
-          message: blockage.message,
-          where: blockage.where,
-          ...(blockage.mismatch ? { mismatch: blockage.mismatch } : {}),
-        }),
-    pending: pending.map(operation),
-  }
+function only<K extends string, V>(key: K, value: V | undefined): Partial<Record<K, V>> {
+  return value === undefined ? {} : ({ [key]: value } as Record<K, V>)
 }

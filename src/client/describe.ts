@@ -15,6 +15,7 @@ export function describeRow(row: RunRow): RunDescription {
     ...(row.closedAt === null ? {} : { closedAt: new Date(row.closedAt) }),
     attributes: row.attributes ?? {},
     ...(row.parent === null ? {} : { parent: row.parent }),
+    ...(row.forkedFrom == null ? {} : { forkedFrom: row.forkedFrom }),
     ...(row.error === null ? {} : { error: row.error }),
     historyLength: row.historyLength,
   }

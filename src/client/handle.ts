@@ -7,6 +7,7 @@ import { checkName, newId } from '../core/ids.js'
 import { checkVersion, nameOf } from '../core/options.js'
 import type {
   Duration,
+  ForkOptions,
   Handle,
   HistoryEvent,
   MessageOptions,
@@ -21,7 +22,9 @@ import { validate } from '../core/validate.js'
 import { schemaOf } from '../core/workflow.js'
 import type { Client } from './client.js'
 import { describeRow } from './describe.js'
+import { forkRun, retryRun, storedOrigin } from './forks.js'
 import { outputOf } from './results.js'
+import { type Reason, why } from './why.js'
 
 /** One run, by its id (the latest run under it) or its run id. */
 export class RunHandle implements Handle<any> {
@@ -65,6 +68,11 @@ export class RunHandle implements Handle<any> {
     const events = await store.history(row.runId)
     const waits = row.waits === null ? [] : (JSON.parse(row.waits) as PendingOperation[])
     return graphOf(events, waits, row.status)
+  }
+
+  /** The first true reason why the run is where it is. Codes: `WhyCode` in `why/reason.ts`; they are stable. */
+  async why(): Promise<Reason> {
+    return why((await this.#client.backend()).store, this.#ref)
   }
 
   async signal(
@@ -141,10 +149,20 @@ export class RunHandle implements Handle<any> {
     return (await this.#client.conversations()).answer(runId, name, messageId, timeoutMs)
   }
 
+  async retry(): Promise<RunHandle> {
+    const row = await this.#client.row(this.#ref)
+    const { id, runId } = await retryRun(await this.#client.backend(), row)
+    return new RunHandle(this.#client, id, runId)
+  }
+
+  async fork(options: ForkOptions): Promise<RunHandle> {
+    const row = await this.#client.row(this.#ref)
+    const backend = await this.#client.backend()
+    const { id, runId } = await forkRun(backend, await storedOrigin(backend.store, row), options)
+    return new RunHandle(this.#client, id, runId)
+  }
+
   pause = notBuilt('pause')
-  retry = notBuilt('retry')
-  fork = notBuilt('fork')
-  why = notBuilt('why')
 
   /** What was asked for: a handle by id means the latest run, one of a start means that run. */
   get #ref(): string {

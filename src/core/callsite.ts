@@ -18,7 +18,7 @@ const maxKnownSteps = 10_000
  * steps are asked for in loops. So a step is known by its name (numbers aside) and the text of its function; only the
  * first of its kind has its place looked up.
  */
-export class StepPlaces {
+class StepPlaces {
   readonly #known = new Map<string, string | undefined>()
 
   find(name: string, fn: unknown): string | undefined {
@@ -30,6 +30,18 @@ export class StepPlaces {
     this.#known.set(key, found)
     return found
   }
+}
+
+const places = new WeakMap<object, StepPlaces>()
+
+/** Those of one definition. */
+export function placesOf(definition: object): StepPlaces {
+  let found = places.get(definition)
+  if (found === undefined) {
+    found = new StepPlaces()
+    places.set(definition, found)
+  }
+  return found
 }
 
 /** `path:line` of the innermost frame that is not stet's own, relative to the working directory; undefined if none is. */

@@ -81,3 +81,8 @@ export function context(): Ctx {
         `context() was called inside step "${step.name}". A step is one unit of work: use the step argument, and call ctx in the workflow function.`,
       )
 }
+
+/** Whether a value is the ctx of some run. */
+export function isCtx(value: unknown): boolean {
+  return value instanceof LazyCtx
+}

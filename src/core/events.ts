@@ -57,8 +57,16 @@ export interface EventFacts {
   runId?: string
   /** RunStarted: what the run was started with, beside its input. */
   seed?: string
+  /** RunStarted of a fork: the event of the other run at which it parted from it, and when, ms since the epoch. */
+  fork?: { runId: string; seq: number; at: number }
   scheduledFor?: number
   parent?: { id: string; runId: string }
+  /** An event that a fork has copied: what randomness was seeded with in its turn, so that it is drawn again alike. */
+  from?: string
+  /** StepCompleted: the result was given by whoever forked the run. */
+  set?: true
+  /** ChildStarted: somebody waited for the start, so the event has a turn. */
+  staged?: boolean
   /** RunCancelled: the function was never called. */
   neverBegan?: boolean
 }

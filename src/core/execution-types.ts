@@ -37,5 +37,7 @@ export interface ExecutionHooks {
   blockedOutsideTurn?(): void
   /** A continuation of the run was resumed outside its turn: perhaps it awaits something that is not recorded. */
   suspected?(): void
+  /** The function calls ctx, inside its turn: the frames of the user are on the stack. */
+  called?(what: string): void
   log?(level: LogLevel, message: string, fields: object | undefined): void
 }

@@ -14,14 +14,14 @@
  * E7. What takes no number (an update's answer, attributes, a patch) follows from the code like a command; its event
  *     says that it is on record, and what is not is told to the runner again.
  */
-import { callsite, StepPlaces } from './callsite.js'
+import { callsite, placesOf } from './callsite.js'
 import { currentFrontier, installCauses, withFrontier } from './causes.js'
 import { decode } from './codec.js'
 import { Conditions } from './conditions.js'
 import { createCtx } from './ctx.js'
 import { originals, type TurnSource } from './determinism.js'
 import { CancelledFailure, StetError, TimeoutFailure } from './errors.js'
-import { type EventDraft, isTerminal, type RecordedEvent } from './events.js'
+import { type EventDraft, type EventFacts, isTerminal, type RecordedEvent } from './events.js'
 import type { Command, ExecutionHooks, LogLevel, Outcome, RunIdentity } from './execution-types.js'
 import { Frontier } from './frontier.js'
 import { Handlers } from './handlers.js'
@@ -57,8 +57,8 @@ export class Execution implements TurnSource, Turn, Asker {
   cancelRequested: { readonly reason: string | undefined } | null = null
   /** False while recorded history is replayed: logs are silent then. */
   live = false
-  scheduledFor: number | undefined
-  parent: { id: string; runId: string } | undefined
+  /** What is on record about its start. */
+  begun: EventFacts = {}
 
   readonly scope = new CancelScope(null)
   readonly handlers: Handlers
@@ -77,7 +77,6 @@ export class Execution implements TurnSource, Turn, Asker {
   #awaitedPending = 0
   #commands: Command[] = []
   #now = 0
-  #seed: string
   #random: (() => number) | null = null
   #dropped = false
   /** Recorded events are being delivered. */
@@ -92,7 +91,6 @@ export class Execution implements TurnSource, Turn, Asker {
     this.definition = definition
     this.identity = identity
     this.#hooks = hooks
-    this.#seed = identity.runId
     this.#start = new Frontier(this, [0])
     this.#turnFrontier = this.#start
     this.handlers = new Handlers({
@@ -123,12 +121,12 @@ export class Execution implements TurnSource, Turn, Asker {
 
   /**
    * Delivers a recorded history up to its end or the first mismatch, then calls `done`. No `turnClosed` is called and
-   * no commands are left: what still waits for its event is in `pending`.
+   * no commands are left: what still waits for its event is in `pending`. `history`: all of it, if these are a part.
    */
-  deliverRecorded(events: readonly RecordedEvent[], done: () => void): void {
+  deliverRecorded(events: readonly RecordedEvent[], done: () => void, history = events): void {
     let i = 0
     this.#recorded = true
-    this.#records.expect(events)
+    this.expect(history)
     const next = (): Turn | null => {
       while (i < events.length && this.blockage === null) if (this.#accept(events[i++]!)) return this
       return null
@@ -140,6 +138,11 @@ export class Execution implements TurnSource, Turn, Asker {
       this.#commands = []
       done()
     })
+  }
+
+  /** This is the recorded history, of which events are to be delivered: what lies behind it is new. */
+  expect(events: readonly RecordedEvent[]): void {
+    this.#records.expect(events)
   }
 
   /** Checks an event and applies what needs no turn. True: it needs one, which is prepared. */
@@ -160,6 +163,7 @@ export class Execution implements TurnSource, Turn, Asker {
         return false
       case 'ChildStarted':
         operation!.announced = true
+        operation!.adopt(event.facts)
         // Its start was on its way when its scope was cancelled: only now is there somebody to be asked.
         if (operation!.settled ? !operation!.unasked : operation!.started === null) return false
         break
@@ -319,9 +323,7 @@ export class Execution implements TurnSource, Turn, Asker {
 
   #begin(event: RecordedEvent): void {
     this.startedAt = event.at
-    this.#seed = event.facts?.seed ?? this.identity.runId
-    this.scheduledFor = event.facts?.scheduledFor
-    this.parent = event.facts?.parent
+    this.begun = event.facts ?? {}
     const input = decode(event.payload)
     let result: Promise<unknown>
     try {
@@ -496,7 +498,7 @@ export class Execution implements TurnSource, Turn, Asker {
         nth,
         causes: causes === undefined ? (currentFrontier() ?? this.#start) : new Frontier(this, causes),
         where: where ?? (request.kind === 'step' ? placesOf(this.definition).find(name, request.step.fn) : callsite()),
-        askedAt: this.#now,
+        askedAt: this.asked(),
         scope,
       },
       this,
@@ -593,7 +595,10 @@ export class Execution implements TurnSource, Turn, Asker {
    */
   inTurn(what: string): boolean {
     if (shared.current === this) {
-      if (!this.#answering) return this.blockage === null
+      if (!this.#answering) {
+        if (this.blockage === null) this.#hooks.called?.(what)
+        return this.blockage === null
+      }
       throw new StetError(
         'in_query',
         `${what} was called in the handler of a query. A query only looks: let it return what the workflow has put into variables.`,
@@ -643,13 +648,18 @@ export class Execution implements TurnSource, Turn, Asker {
     return this.#now
   }
 
+  /** From when on what is asked for now is waited for: what a fork's prefix left pending is begun anew by the fork. */
+  asked(): number {
+    return Math.max(this.#now, this.begun.fork?.at ?? 0)
+  }
+
   nextUint32(): number {
-    this.#random ??= randomFrom(`${this.#seed}:${this.lastSeq}`)
+    this.#random ??= randomFrom(this.#event?.facts?.from ?? `${this.begun.seed ?? this.identity.runId}:${this.lastSeq}`)
     return this.#random()
   }
 
   startTimer(name: string, ms: number, callback: () => void): () => void {
-    const operation = this.ask(name, { kind: 'timer', dueAt: Math.ceil(this.#now + ms), callback })
+    const operation = this.ask(name, { kind: 'timer', dueAt: Math.ceil(this.asked() + ms), callback })
     operation.awaited = true
     return () => this.withdraw(operation)
   }
@@ -684,15 +694,4 @@ export class Execution implements TurnSource, Turn, Asker {
   #block(blockage: Blockage): void {
     this.blockage ??= blockage
   }
-}
-
-const places = new WeakMap<Definition, StepPlaces>()
-
-function placesOf(definition: Definition): StepPlaces {
-  let found = places.get(definition)
-  if (found === undefined) {
-    found = new StepPlaces()
-    places.set(definition, found)
-  }
-  return found
 }

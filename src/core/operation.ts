@@ -164,6 +164,14 @@ export class Operation {
     return this.request.kind
   }
 
+  /** The child that its start names: a fork's may be its origin's, which the code here would have given another run id. */
+  adopt(facts: EventFacts | null): void {
+    const { id, runId } = facts ?? {}
+    if (this.request.kind !== 'child' || id === undefined || runId === undefined) return
+    if (this.request.child.runId !== runId)
+      this.request = { kind: 'child', child: { ...this.request.child, id, runId } }
+  }
+
   /** What every event of it says of its place in the run. */
   get facts(): EventFacts {
     return {

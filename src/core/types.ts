@@ -334,6 +334,8 @@ export interface RunDescription {
   closedAt?: Date
   attributes: Attributes
   parent?: { id: string; runId: string }
+  /** The run that this one was forked from, and the first event of it that this one does not share. */
+  forkedFrom?: { runId: string; seq: number }
   error?: { name: string; message: string }
   historyLength: number
 }
@@ -378,15 +380,60 @@ export interface Handle<O> {
    * @throws RunNotFoundError; StetError with code `run_held` when the run is closed or held; InvalidInputError
    */
   moveTo(version: number): Promise<void>
+  /**
+   * The same as `fork` from the last failure, under the same id: what was done before it stands. The run must be closed.
+   * @throws StetError with code `run_open`, or `no_failure` when the run did not fail; IdConflictError when the id has an open run by now
+   */
   retry(): Promise<Handle<O>>
-  /** A new run (new id unless given) that keeps the recorded prefix; `at` (step key, seq, or the last failure) is the first thing that runs anew. `retry` is the same from the last failure, under the same id. */
-  fork(options: {
-    at: string | number | 'last-failure'
-    input?: unknown
-    set?: Record<string, unknown>
-    version?: number
-    id?: string
-  }): Promise<Handle<O>>
+  /**
+   * Starts a new run that begins with a copy of this run's history up to `at`, and goes on from there. This run, open or
+   * closed, stays as it is. Steps that run anew have idempotency keys of their own.
+   *
+   * What the shared part has left waiting begins anew: attempts are counted anew, and a sleep or a timeout is counted from
+   * the fork. Code that asks for something else in the shared part blocks the fork, as a replay would.
+   * @throws RunNotFoundError; InvalidInputError when `at` or `set` names nothing in the history; IdConflictError when an
+   *   open run has the id; StetError with code `no_failure`, `origin_open`, `child_missing` or `child_taken`
+   * @example const fork = await run.fork({ at: 'charge', input: { ...order, card: 'another' } })
+   */
+  fork(options: ForkOptions): Promise<Handle<O>>
+}
+/** Where a fork parts from its run, and what is other in it. `at` may be left out when results are set. */
+export type ForkOptions = ForkChanges &
+  (
+    | {
+        /**
+         * The first thing that runs anew: the key of a step as in the graph (`charge`, `charge#2`; `start`: everything),
+         * the number of an event from 2, or the failure that ended the run.
+         */
+        at: string | number | 'last-failure'
+        /**
+         * Results of steps by their keys: in the shared part they take the place of those recorded. A step that was under
+         * way there, the one at `at` too, is given its result and does not run.
+         */
+        set?: Record<string, unknown>
+      }
+    | {
+        /** Without it the fork parts right behind the earliest of the steps in `set`. */
+        at?: never
+        set: Record<string, unknown>
+      }
+  )
+export interface ForkChanges {
+  /** Another input. It is not checked against a schema. */
+  input?: unknown
+  /** The version of the code that goes on; the run's own by default. */
+  version?: number
+  /** The fork's id; by default the run's with `-fork-` and random letters behind it. */
+  id?: string
+  /** Signals that the run was sent and the shared part has not read: put into the fork's inbox (default), or not. */
+  signals?: 'redeliver' | 'drop'
+  /**
+   * Children that were started in the shared part and had not ended there. `'rerun'` (the default): the fork starts
+   * children of its own, which fails for one whose id an open run has; where the code awaited a start (`startChild`), it
+   * parts before that. `'cancel'`: the same, and the run's children that are open are asked to cancel. `'keep'`: the fork
+   * takes them over with what came of them; those still open only from a run that is closed.
+   */
+  children?: 'rerun' | 'keep' | 'cancel'
 }
 export interface Schedules {
   create<I, O>(

@@ -3,9 +3,10 @@
  * no body of a step runs.
  */
 import type { RecordedEvent } from '../core/events.js'
-import { type Blockage, Execution, type Outcome, type RunIdentity } from '../core/execution.js'
+import { type Blockage, Execution, type LogLevel, type Outcome, type RunIdentity } from '../core/execution.js'
 import type { Operation } from '../core/operation.js'
 import { findUnrecordedAwait } from '../core/unrecorded.js'
+import { compareOutcome } from '../core/verify.js'
 import type { Definition } from '../core/workflow.js'
 
 /** What one event brought about. */
@@ -13,9 +14,18 @@ export interface Step {
   readonly event: RecordedEvent
   /** Operations that the code asked for in this event's turn. */
   readonly asked: readonly Operation[]
+  /** Operations that wait no more: the one that the event settles, and those that were given up in its turn. */
+  readonly settled: readonly Operation[]
   /** Present from the turn on in which the function returned or threw. */
   readonly outcome: Outcome | null
   readonly blockage: Blockage | null
+}
+
+export interface SessionHooks {
+  /** The code calls ctx; its frames are on the stack. */
+  called?(what: string): void
+  /** The code logs something, in the turn of an event for which logs are wanted. */
+  log?(level: LogLevel, message: string, fields: object | undefined): void
 }
 
 export class ReplaySession {
@@ -28,7 +38,12 @@ export class ReplaySession {
   #suspected = false
   #closed: (() => void) | null = null
 
-  constructor(definition: Definition, identity: RunIdentity, events: readonly RecordedEvent[]) {
+  constructor(
+    definition: Definition,
+    identity: RunIdentity,
+    events: readonly RecordedEvent[],
+    hooks: SessionHooks = {},
+  ) {
     this.#definition = definition
     this.#identity = identity
     this.#events = events
@@ -37,7 +52,9 @@ export class ReplaySession {
       suspected: () => {
         this.#suspected = true
       },
+      ...hooks,
     })
+    this.execution.expect(events)
   }
 
   /** Applies the next event; null: the history is over, or the code does not fit it. */
@@ -50,15 +67,36 @@ export class ReplaySession {
       this.#closed = resolve
       if (!execution.deliver(event)) resolve()
     })
-    execution.takeCommands()
+    const settled: Operation[] = []
+    for (const command of execution.takeCommands()) if (command.do === 'abandon') settled.push(command.operation)
+    const own = event.op === null ? undefined : execution.operation(event.op)
+    if (own?.settled && !settled.includes(own)) settled.push(own)
     const asked: Operation[] = []
     while (this.#known < execution.operationCount) asked.push(execution.operation(++this.#known)!)
-    return { event, asked, outcome: execution.outcome, blockage: execution.blockage }
+    return { event, asked, settled, outcome: execution.outcome, blockage: execution.blockage }
+  }
+
+  /** Applies what comes before event `seq`, and tells nothing of it. Only from the start. */
+  async skipTo(seq: number): Promise<void> {
+    const { execution } = this
+    this.#next = seq - 1
+    const before = this.#events.slice(0, this.#next)
+    await new Promise<void>((resolve) => execution.deliverRecorded(before, resolve, this.#events))
+    this.#known = execution.operationCount
   }
 
   /** Operations that wait for an event which the history does not have. */
   get pending(): readonly Operation[] {
     return [...this.execution.pending]
+  }
+
+  /** The end is of the same kind as the one on record; null: it is the same value, too. */
+  #otherEnd(): Blockage | null {
+    const difference = compareOutcome(this.execution.outcome, this.#events)
+    if (difference === null) return null
+    const { seq, expected, actual } = difference
+    const message = `the replay came to another end than the run, at event ${seq}.\n  expected: ${expected}\n  got:      ${actual}`
+    return { code: 'nondeterminism', message, where: undefined, mismatch: difference }
   }
 
   /** Where the code stands after the last event, an await that is not recorded found by its line. */
@@ -78,6 +116,7 @@ export class ReplaySession {
         }
       }
     }
+    blockage ??= this.#otherEnd()
     return { outcome, blockage, pending: this.pending }
   }
 }

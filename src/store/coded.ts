@@ -99,6 +99,11 @@ export function codedStore<S extends Store>(store: S, codec: PayloadCodec): S {
   const { encode, decode, encodePayload, decodePayload } = coder
   const decodeEvents = (events: readonly RecordedEvent[]) => each(events, coder.decodeEvent)
   const decodeMessages = (messages: readonly InboxMessage[]) => each(messages, decodePayload)
+  const encodeEvent = async (event: RecordedEvent): Promise<RecordedEvent> => {
+    const coded = await encodePayload(event)
+    const reason = coded.facts?.reason
+    return reason === undefined ? coded : { ...coded, facts: { ...coded.facts, reason: await encode(reason) } }
+  }
   const encodeChange = async (change: RowChange): Promise<RowChange> => ({
     ...change,
     error: change.error === null ? null : { ...change.error, message: await encode(change.error.message) },
@@ -114,6 +119,11 @@ export function codedStore<S extends Store>(store: S, codec: PayloadCodec): S {
   const coded: Partial<Store> = {
     start: async (requests) => each(await store.start(await each(requests, encodePayload)), plainExisting(coder)),
     post: async (messages) => store.post(await each(messages, encodePayload)),
+    fork: async (request) => {
+      const events = await each(request.events, encodeEvent)
+      const existing = await store.fork({ ...request, events, signals: await each(request.signals, encodePayload) })
+      return plainExisting(coder)(existing)
+    },
     startAndPost: async (request, message) => {
       const answer = await store.startAndPost(await encodePayload(request), await encodePayload(message))
       return { ...answer, existing: await plainExisting(coder)(answer.existing) }
@@ -128,6 +138,15 @@ export function codedStore<S extends Store>(store: S, codec: PayloadCodec): S {
       return { rows: await each(rows, coder.decodeRow), next }
     },
     history: async (runId) => decodeEvents(await store.history(runId)),
+    histories: async (runIds) => {
+      const found = await store.histories(runIds)
+      for (const [runId, events] of found) found.set(runId, await decodeEvents(events))
+      return found
+    },
+    diagnose: async (ref) => {
+      const found = await store.diagnose(ref)
+      return found === null ? null : { ...found, run: await coder.decodeRow(found.run) }
+    },
     results: async (runIds) => each(await store.results(runIds), decodePayload),
     answers: async (updates) =>
       each(await store.answers(updates), async (known) =>

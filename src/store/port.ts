@@ -31,6 +31,31 @@ export interface StartRequest {
   readonly ifClosed: 'existing' | 'new' | 'newIfFailed' | 'fail'
 }
 
+/** A run that begins with a history of another's making. It may begin to run at once. */
+export interface ForkRequest extends Omit<StartRequest, 'startAt' | 'delayMs' | 'payload' | 'facts' | 'ifClosed'> {
+  /** 0: decided by the worker that claims it. */
+  readonly version: number
+  /** Numbered from 1 without holes; their times are given. */
+  readonly events: readonly RecordedEvent[]
+  /** The run that it is forked from, which need not be in this store, and the first event that it does not share. */
+  readonly origin: { readonly runId: string; readonly seq: number }
+  /** Signals for its inbox, in order. */
+  readonly signals: readonly { readonly name: string; readonly payload: string | null }[]
+  /**
+   * In their place: those that the origin took in from its event `origin.seq` on (a second time does not count), then
+   * those that it has not taken in, as they are at the moment of the fork. Ids of messages that the origin has accepted
+   * are known to the fork too, but those of updates that it shares no answer to.
+   */
+  readonly redeliver: boolean
+  /** Updates in its history, by message id, and the event that answers them. */
+  readonly updates: readonly { readonly messageId: string; readonly answer: number | null }[]
+  /**
+   * Children of the origin that it takes over, by the operation that started them. What came of one that has closed is put
+   * into the inbox behind the signals, as its closing would have done.
+   */
+  readonly children: readonly { readonly op: number; readonly runId: string }[]
+}
+
 /** What a start found under its id, when it did not start. */
 export interface ExistingRun {
   readonly runId: string
@@ -280,6 +305,8 @@ export interface RunRow {
   readonly error: { readonly name: string; readonly message: string } | null
   readonly attributes: Attributes | null
   readonly parent: { readonly id: string; readonly runId: string } | null
+  /** The run that it was forked from, and the first event of it that it does not share. */
+  readonly forkedFrom?: { readonly runId: string; readonly seq: number } | null
   readonly historyLength: number
 }
 
@@ -327,6 +354,67 @@ export interface QueryAnswer {
   readonly error: string | null
 }
 
+/** At most so many of anything are counted in a diagnosis: one more stands for "more than these". */
+export const maxCounted = 1_000
+
+/** A worker that could take a run. */
+export interface AbleWorker {
+  readonly id: string
+  /** How many runs it owns, at most `maxCounted` and one. */
+  readonly runs: number
+  /** Since its last sign of life. */
+  readonly beatAgeMs: number
+  readonly leaseMs: number
+}
+
+/** What the store knows of why a run is where it is, beside its history. */
+export interface RunDiagnosis {
+  readonly run: RunRow
+  /** The time that runs live by, ms since the epoch. */
+  readonly now: number
+  /** Crashes of its workers in a row, without progress. */
+  readonly crashes: number
+  /** Its owner, if that may still write; null: nobody owns it, or its owner is no more. */
+  readonly owner: {
+    readonly id: string
+    readonly host: string | null
+    readonly pid: number | null
+    readonly beatAgeMs: number
+    readonly leaseMs: number
+    /** Its lease is over. */
+    readonly expired: boolean
+    /** Its session with the store has ended, and so has its process. */
+    readonly processGone: boolean
+  } | null
+  /** Workers whose leases are not over. Of queues, versions and workers only some are named. */
+  readonly workers: {
+    readonly live: number
+    /** Of those, how many listen on the run's queue. */
+    readonly listening: number
+    readonly queues: readonly string[]
+    /** Versions of its workflow that those have who listen on its queue, */
+    readonly versions: readonly number[]
+    /** and that others have. */
+    readonly elsewhere: readonly { readonly queue: string; readonly version: number }[]
+    readonly ableCount: number
+    readonly able: readonly AbleWorker[]
+  }
+  /** Runs that those who could take this one take before it, at most `maxCounted` and one; 0 unless it is pending. */
+  readonly ahead: number
+  /** Messages were accepted since it parked. */
+  readonly unseen: boolean
+  /** What is in its inbox, the oldest first; of at most `maxCounted` and one messages. */
+  readonly unread: readonly {
+    readonly kind: InboxMessage['kind']
+    readonly name: string | null
+    readonly count: number
+    /** ms since the epoch. */
+    readonly oldest: number
+  }[]
+  /** Queries of it that nobody has taken on. */
+  readonly queries: number
+}
+
 export interface Store {
   /** Where the data is, for people; no password in it. */
   readonly description: string
@@ -349,9 +437,19 @@ export interface Store {
   find(ref: string): Promise<RunRow | null>
   list(filter: RunFilter): Promise<{ rows: RunRow[]; next: string | null }>
   history(runId: string): Promise<RecordedEvent[]>
+  /** By run id; of a run that is not there: none. */
+  histories(runIds: readonly string[]): Promise<Map<string, RecordedEvent[]>>
+  /** What is known of why a run, by its id or run id, is where it is. Costs the same however many runs there are. */
+  diagnose(ref: string): Promise<RunDiagnosis | null>
   results(runIds: readonly string[]): Promise<RunResult[]>
   /** In the order of asking. */
   answers(updates: readonly { readonly runId: string; readonly messageId: string }[]): Promise<UpdateAnswer[]>
+  /**
+   * Inserts a run with its history and its inbox, all or nothing, unless an open run has its id, which is then told. The
+   * same request again does nothing. Also gives the hint that runs are ready.
+   * @throws StetError `origin_open`, `child_taken`, `child_missing`: a child cannot be taken over
+   */
+  fork(request: ForkRequest): Promise<ExistingRun | null>
   /** Starts a run under an id, unless it is open, and sends it a message, both or neither. */
   startAndPost(request: StartRequest, message: Omit<MessageRequest, 'run'>): Promise<StartedAndPosted>
   /** Puts a question where workers find it; the status of a run that is not there: null. */

@@ -2,36 +2,29 @@
  * Virtual time.
  *
  * C1. Time moves only when nothing executes: no run is being worked on, none is ready, none has an unread message.
- *     The database says so, in one snapshot.
+ *     The store says so, in one snapshot.
  * C2. While `advance` or `runToIdle` is under way time stands still, at one due time after the other: a run that sleeps
  *     an hour three times is through after `advance('3h')`, and sees exactly the times that it asked for.
- * C3. Otherwise it goes on at the pace of real time. `now()` is never ahead of the database's clock.
+ * C3. Otherwise it goes on at the pace of real time. `now()` is never ahead of the store's clock.
  */
 import { originals } from '../core/determinism.js'
 import { durationMs, formatMs } from '../core/duration.js'
 import { InvalidInputError, StetError } from '../core/errors.js'
 import type { Duration } from '../core/types.js'
-import type { Db } from '../store/postgres/db.js'
-import {
-  type ClockReading,
-  type Lanes,
-  readTestClock,
-  runningRuns,
-  startTestClock,
-  stopTestClock,
-} from '../store/postgres/test-database.js'
+import type { WorkerLanes } from '../store/port.js'
+import type { TestTime, TimeReading } from '../store/test-time.js'
 import type { WorkerLoop } from '../worker/worker.js'
 
 export interface ClockParts {
-  readonly db: Db
+  readonly time: TestTime
   readonly worker: WorkerLoop
-  readonly lanes: Lanes
+  readonly lanes: WorkerLanes
   readonly maxJumps: number
   /** Resolves when what runs left behind has been checked; throws what was found. */
   report(): Promise<void>
 }
 
-/** How often the database is asked again while something executes that this process hears nothing of. */
+/** How often the store is asked again while something executes that this process hears nothing of. */
 const pollMs = 20
 /** Waiting for longer than this in real time is told, once per call. */
 const patienceMs = 4_000
@@ -120,8 +113,8 @@ export class VirtualClock {
   }
 
   /** Waits until nothing executes (C1), and for the check of what was done meanwhile. */
-  async #settle(): Promise<ClockReading> {
-    const { db, worker, lanes } = this.#parts
+  async #settle(): Promise<TimeReading> {
+    const { time, worker, lanes } = this.#parts
     const since = originals.performanceNow()
     let told = false
     for (let fruitless = 0; ; ) {
@@ -130,9 +123,7 @@ export class VirtualClock {
       const change = this.#change()
       if (!worker.idle) fruitless = 0
       else {
-        const reading = await db.retrying('look at the test clock', () => readTestClock(db, lanes), {
-          giveUpAfterMs: 15_000,
-        })
+        const reading = await time.read(lanes)
         this.#observe(reading.now)
         if (!reading.busy && worker.idle) {
           change.stop()
@@ -179,21 +170,21 @@ export class VirtualClock {
     }
   }
 
-  /** Has the time stand at `time`; null: where it is. */
-  async #moveTo(time: number | null): Promise<void> {
-    const { db, worker } = this.#parts
+  /** Has the time stand at `to`; null: where it is. */
+  async #moveTo(to: number | null): Promise<void> {
+    const { time, worker } = this.#parts
     if (this.#closed) throw disposed()
-    const now = await db.retrying('move the test clock', () => stopTestClock(db, time), { giveUpAfterMs: 15_000 })
+    const now = await time.stop(to)
     this.#still = true
     worker.clock.still = true
     this.#observe(now)
-    if (time !== null) worker.poke()
+    if (to !== null) worker.poke()
   }
 
   async #go(): Promise<void> {
-    const { db, worker } = this.#parts
+    const { time, worker } = this.#parts
     if (this.#closed) return
-    const now = await db.retrying('start the test clock', () => startTestClock(db), { giveUpAfterMs: 15_000 })
+    const now = await time.go()
     this.#still = false
     worker.clock.still = false
     this.#observe(now)
@@ -206,7 +197,7 @@ export class VirtualClock {
   }
 
   async #tell(): Promise<void> {
-    const running = await runningRuns(this.#parts.db).catch(() => [])
+    const running = await this.#parts.time.running().catch(() => [])
     if (running.length === 0) return
     const names = running.map(({ runId, workflow }) => `${runId} ("${workflow}")`).join(', ')
     process.emitWarning(

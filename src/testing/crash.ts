@@ -2,30 +2,39 @@
  * A workflow, crashed at every place where it makes a difference.
  *
  * A crash here is what the loss of a worker is in production: its row goes, so that nothing of it is accepted any more;
- * what it had in memory is gone; another incarnation takes its runs over and replays them.
+ * what it had in memory is gone; another incarnation takes its runs over and replays them. What the lost one was about
+ * to write comes late, when its run has another owner, and must be refused.
  */
-import { encode, encodeError } from '../core/codec.js'
-import { InvalidInputError, RunFailedError, StetError } from '../core/errors.js'
-import type { AnyWorkflow, Handle, Log, Workflow } from '../core/types.js'
-import { definition } from '../core/workflow.js'
-import type { CrashPoint } from '../worker/host.js'
-import { Env, type TestEnv, type TestOptions } from './env.js'
+import { StetError } from '../core/errors.js'
+import type { AnyWorkflow, Workflow } from '../core/types.js'
+import type { Runner } from '../worker/runner.js'
+import { countCrashPoints } from './crash-points.js'
+import { type ExecutionOptions, Executions } from './executions.js'
+import { type CrashPoint, type Place, placeKey } from './gate.js'
+import { LateWrites } from './late-writes.js'
 
-export interface CrashOptions extends Omit<TestOptions, 'workflows'> {
-  /** Takes a run to its end: sends its signals, moves the clock. Default: `env.clock.runToIdle()`. */
-  drive?: (run: Handle<any>, env: TestEnv) => Promise<void>
-  /** The part of an output that must be the same each time; default: all of it. */
-  compare?: (output: any) => unknown
+export interface CrashOptions extends ExecutionOptions {}
+
+interface Passed {
+  readonly point: CrashPoint
+  readonly place: Place
 }
 
 /**
- * Runs a workflow once undisturbed, then once for each crash point of that run: before a step's body begins, after its
- * effect and before the record of it, and after that record was committed, for each attempt of each step. Every
- * execution must come to the outcome of the first. Steps may run twice, as they may in production: have them be
+ * Runs a workflow once undisturbed, then once for each crash point of that run. For each attempt of each step that is
+ * on record there are three: before its body begins; after its effect, before the record of it; after that record was
+ * committed. Where steps execute side by side there is a fourth: one of them is on record and the run has gone on from
+ * there, the effects of the others are done and not recorded. Results go on one at a time, so that each execution
+ * passes the same places; steps of children and of other runs count, if their `workflows` are given.
+ *
+ * Every execution must come to the outcome of the first. Steps may run twice, as they may in production: have them be
  * idempotent, or replace them.
  *
- * Resolves with the number of crashes, and the number of different outcomes, which is 1.
- * @throws StetError code `crash_outcome` naming the first crash point after which the run ended otherwise
+ * Resolves with the number of crashes; the number of crash points that follow from the recorded histories, which is the
+ * same; and the number of different outcomes, which is 1.
+ * @throws StetError code `crash_outcome` naming the first crash point after which the run ended otherwise; `crash_count`
+ * when the places are not those that the history tells of, or not the same each time; `crash_fence` when something of a
+ * lost worker was accepted; `not_closed` when a run still waits; `nondeterminism` when one does not replay as it ran
  * @example
  * const { crashPoints } = await crashEverywhere(order, { item: 'book' }, {
  *   steps: { 'charge payment': (step) => charges.add(step.idempotencyKey) },
@@ -35,86 +44,85 @@ export async function crashEverywhere<I>(
   workflow: Workflow<I, any>,
   input: I,
   options: CrashOptions = {},
-): Promise<{ crashPoints: number; outcomes: number }> {
-  if (definition(workflow) === undefined) {
-    throw new InvalidInputError(
-      `crashEverywhere: expected a workflow (what workflow() or dag() returns), got ${typeof workflow}.`,
-    )
+): Promise<{ crashPoints: number; expected: number; outcomes: number }> {
+  const passed: Passed[] = []
+  let target: Passed | null = null
+  let crashed = false
+  const pass = (point: CrashPoint, place: Place, runner: Runner) => {
+    if (target === null) passed.push({ point, place })
+    if (crashed || target === null || textOf(target) !== textOf({ point, place })) return
+    const lost = executions.env.worker.crash()
+    if (lost === null) return
+    crashed = true
+    late.expect(executions.store(), lost, runner, place)
   }
-  const { drive = (_run, env) => env.clock.runToIdle(), compare = (output) => output, ...rest } = options
-  const passed: { point: CrashPoint; step: string }[] = []
-  /** The how manieth place is crashed at, from 1; 0: none. */
-  let crashAt = 0
-  const passing = (point: CrashPoint, step: string) => {
-    passed.push({ point, step })
-    if (passed.length === crashAt) env.worker.crash()
-  }
-  const env: Env = await Env.open({ log: errorsAlone, ...rest, workflows: [workflow as AnyWorkflow] }, { passing })
-  const execute = async () => {
-    passed.length = 0
-    const run = await env.stet.start(workflow as Workflow<unknown, any>, input as unknown)
-    await drive(run, env)
-    return outcomeOf(run, compare)
-  }
+  const executions: Executions = new Executions('crashEverywhere', workflow as AnyWorkflow, input, options, {
+    pass,
+    choose: () => 0,
+    took: (runner) => late.took(runner),
+  })
+  const late = new LateWrites()
   try {
-    const expected = await execute()
-    const points = [...passed]
-    let crashPoints = 0
-    for (crashAt = 1; crashAt <= points.length; crashAt++) {
-      const got = await execute()
-      // Steps that run side by side may take turns in another order; then it is another place, and counts as well.
-      const place = passed[crashAt - 1]
-      if (place === undefined) continue
-      crashPoints++
-      if (got !== expected) throw otherwise(crashAt, points.length, place, expected, got)
+    const undisturbed = await executions.next()
+    const points = onRecord(passed)
+    const expected = await countCrashPoints(await executions.runs())
+    if (points.length !== expected) throw miscounted(points, expected)
+    for (const [i, point] of points.entries()) {
+      target = point
+      crashed = false
+      const outcome = await executions.next()
+      const where = `${places[point.point](nameOf(point.place))} (crash point ${i + 1} of ${points.length})`
+      if (!crashed) throw notPassed(where)
+      await late.check(where)
+      if (outcome !== undisturbed) throw otherwise(where, undisturbed, outcome)
     }
-    return { crashPoints, outcomes: 1 }
+    return { crashPoints: points.length, expected, outcomes: 1 }
   } finally {
-    await env[Symbol.asyncDispose]()
+    await executions[Symbol.asyncDispose]()
   }
 }
 
-async function outcomeOf(run: Handle<any>, compare: (output: any) => unknown): Promise<string> {
-  const { status, closedAt } = await run.describe()
-  if (closedAt === undefined) {
-    throw new StetError(
-      'not_closed',
-      `crashEverywhere: expected run ${run.runId} to have ended, it is ${status}. Pass drive: async (run, env) => { … } that sends what it waits for.`,
-    )
-  }
-  try {
-    const output = await run.result()
-    return `completed with ${encode(compare(output), 'what compare returned') ?? 'undefined'}`
-  } catch (error) {
-    if (!(error instanceof RunFailedError)) throw error
-    const { name, message } = JSON.parse(encodeError(error.cause)) as { name: string; message: string }
-    return `${status} with ${name}: ${message}`
-  }
+/** What an attempt did that nobody recorded (the loser of a race) is in no history: no crash is at its places. */
+function onRecord(passed: readonly Passed[]): Passed[] {
+  const recorded = new Set(passed.filter(({ point }) => point === 'commit').map(({ place }) => placeKey(place)))
+  return passed.filter(({ place }) => recorded.has(placeKey(place)))
+}
+
+function textOf({ point, place }: Passed): string {
+  return `${point} ${placeKey(place)}`
 }
 
 const places: Record<CrashPoint, (step: string) => string> = {
-  before: (step) => `before step "${step}"`,
-  effect: (step) => `after the effect of step "${step}", before it was recorded`,
-  commit: (step) => `after step "${step}" was recorded`,
+  before: (step) => `before step ${step}`,
+  effect: (step) => `after the effect of step ${step}, before it was recorded`,
+  commit: (step) => `after step ${step} was recorded`,
+  settled: (step) =>
+    `after step ${step} was recorded and the run had gone on from it, those beside it not recorded yet`,
 }
 
-function otherwise(
-  n: number,
-  of: number,
-  { point, step }: { point: CrashPoint; step: string },
-  expected: string,
-  got: string,
-): StetError {
+function nameOf({ run, workflow, step, attempt }: Place): string {
+  const tried = attempt === 1 ? '' : `, attempt ${attempt}`
+  return `"${step}"${tried}${run === workflow ? '' : ` of run ${run} ("${workflow}")`}`
+}
+
+function miscounted(points: readonly Passed[], expected: number): StetError {
+  const list = points.map(({ point, place }) => `    ${point} ${nameOf(place)}`).join('\n')
   return new StetError(
-    'crash_outcome',
-    `crashEverywhere: a crash ${places[point](step)} (crash point ${n} of ${of}) changed the outcome.\n  expected: ${expected}\n  got:      ${got}\n  A step may run again after a crash, with the same step.idempotencyKey: its effect must be the same then.`,
+    'crash_count',
+    `crashEverywhere: expected ${expected} crash points by the recorded histories, came by ${points.length}:\n${list}\n  Does drive send something while steps execute? Have it move the clock first: await env.clock.advance(0).`,
   )
 }
 
-/** That a worker is lost is the point here, and no news. */
-const errorsAlone: Log = {
-  debug() {},
-  info() {},
-  warn() {},
-  error: (message, fields) => process.emitWarning(`${message} ${JSON.stringify(fields ?? {})}`, { type: 'stet' }),
+function notPassed(where: string): StetError {
+  return new StetError(
+    'crash_count',
+    `crashEverywhere: expected each execution to pass the same places, but one did not come by this: ${where}.\n  Which steps there are must follow from the input alone: not from Math.random() or ids, which each run has its own of, nor from what earlier executions left behind.`,
+  )
+}
+
+function otherwise(where: string, expected: string, got: string): StetError {
+  return new StetError(
+    'crash_outcome',
+    `crashEverywhere: a crash ${where} changed the outcome.\n  expected: ${expected}\n  got:      ${got}\n  A step may run again after a crash, with the same step.idempotencyKey: its effect must be the same then.`,
+  )
 }

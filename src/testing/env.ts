@@ -1,21 +1,27 @@
-/** A database, a worker and a clock for one test. */
-import { InvalidInputError, NoDatabaseError, StetError } from '../core/errors.js'
+/** A store, a worker and a clock for one test. */
+import { InvalidInputError, StetError } from '../core/errors.js'
+import { oneOf } from '../core/options.js'
 import type { AnyWorkflow, Duration, Log } from '../core/types.js'
 import { verifyReplay } from '../core/verify.js'
 import { definitions } from '../core/workflow.js'
-import { readSettings } from '../settings.js'
-import { Stet } from '../stet.js'
-import { startEmbedded } from '../store/embedded/index.js'
-import { createTestDatabase, dropTestDatabase, type TestDatabase } from '../store/postgres/test-database.js'
+import type { Stet } from '../stet.js'
+import type { Store } from '../store/port.js'
 import type { Runner } from '../worker/runner.js'
 import { WorkerLoop, type WorkerSettings } from '../worker/worker.js'
 import { checkMaxJumps, VirtualClock } from './clock.js'
+import { openMemory, openPostgres, type TestStore } from './stores.js'
 
 export interface TestOptions {
   /** An array, or a module namespace (`import * as workflows`), of which the workflows are taken. */
   workflows: readonly AnyWorkflow[] | Record<string, unknown>
   /** Bodies that replace those of the steps with these names, in every workflow. */
   steps?: Record<string, (...args: any[]) => unknown>
+  /**
+   * `postgres` (default): a new database for each test on a real server; all that stet does in production happens here
+   * too. `memory`: no server, hundreds of tests a second; the same engine on a store in this process, without SQL:
+   * no views, no `tx`, and a `ctx.transaction` whose function asks for anything fails, unless `steps` replaces it.
+   */
+  database?: 'postgres' | 'memory'
   /** A Postgres server, 15 or later, on which this user may create databases. Default: the project's embedded one. */
   url?: string
   /** How often one run may be due within one `runToIdle` before it is taken for endless; default 1,000. */
@@ -38,9 +44,10 @@ export interface TestEnv extends AsyncDisposable {
 }
 
 /**
- * A Stet on a new database of a real Postgres, with a worker for these workflows in this process and a clock that the
- * test moves. Time moves only when every run waits and no step executes. Steps run their own bodies in real time,
- * unless `steps` replaces them by name. Dispose of it: that ends the worker and deletes the database.
+ * A Stet on a new database of a real Postgres, or on an in-memory store, with a worker for these workflows in this
+ * process and a clock that the test moves. Time moves only when every run waits and no step executes. Steps run their
+ * own bodies in real time, unless `steps` replaces them by name. Dispose of it: that ends the worker and deletes the
+ * database.
  *
  * Every run is replayed once each time it waits or ends. If the replay differs (the workflow depends on something that
  * is not recorded), the next call of the clock, or the disposal, throws a StetError with the code `nondeterminism`.
@@ -66,25 +73,23 @@ export async function testEnv(options: TestOptions): Promise<TestEnv> {
 
 /** What the tools of this folder set beside the options of users. */
 export interface EnvHooks {
-  readonly passing?: NonNullable<WorkerSettings['passing']>
+  readonly gate?: NonNullable<WorkerSettings['gate']>
 }
 
 export class Env implements TestEnv {
   readonly stet: Stet
   readonly clock: VirtualClock
   readonly worker: WorkerLoop
-  readonly #serverUrl: string
-  readonly #database: TestDatabase
+  readonly #store: TestStore
   readonly #checks: ReplayChecks
   #closing: Promise<void> | null = null
 
   static async open(options: TestOptions, hooks: EnvHooks = {}): Promise<Env> {
     const checked = check(options)
-    const serverUrl = options.url ?? (await embeddedUrl())
-    const database = await createTestDatabase(serverUrl)
-    const stet = new Stet({ url: database.url, log: checked.log })
+    const opened = checked.inMemory ? openMemory(checked.log) : await openPostgres(options.url, checked.log)
+    const { stet, time } = opened
     try {
-      const { store, hints } = await stet.internals()
+      const { store, hints } = await stet.internals<Store>()
       const checks = new ReplayChecks()
       const worker: WorkerLoop = new WorkerLoop(store, hints, checked.log, {
         workflows: options.workflows,
@@ -100,31 +105,22 @@ export class Env implements TestEnv {
         drainMs: 500,
       })
       const clock = new VirtualClock(
-        { db: store.db, worker, lanes: checked.lanes, maxJumps: checked.maxJumps, report: () => checks.report() },
+        { time, worker, lanes: checked.lanes, maxJumps: checked.maxJumps, report: () => checks.report() },
         await store.now(),
       )
       await worker.start()
-      return new Env(stet, clock, worker, serverUrl, database, checks)
+      return new Env(opened, clock, worker, checks)
     } catch (error) {
-      await stet.close().catch(() => {})
-      await dropTestDatabase(serverUrl, database.name).catch(() => {})
+      await opened.remove().catch(() => {})
       throw error
     }
   }
 
-  private constructor(
-    stet: Stet,
-    clock: VirtualClock,
-    worker: WorkerLoop,
-    serverUrl: string,
-    database: TestDatabase,
-    checks: ReplayChecks,
-  ) {
-    this.stet = stet
+  private constructor(store: TestStore, clock: VirtualClock, worker: WorkerLoop, checks: ReplayChecks) {
+    this.stet = store.stet
     this.clock = clock
     this.worker = worker
-    this.#serverUrl = serverUrl
-    this.#database = database
+    this.#store = store
     this.#checks = checks
   }
 
@@ -137,9 +133,8 @@ export class Env implements TestEnv {
     this.clock.close()
     try {
       await this.worker.stop()
-      await this.stet.close()
     } finally {
-      await dropTestDatabase(this.#serverUrl, this.#database.name)
+      await this.#store.remove()
     }
     await this.#checks.report()
   }
@@ -189,27 +184,20 @@ function check(options: TestOptions) {
       throw new InvalidInputError(`testEnv: steps["${name}"]: expected a function, got ${typeof body}.`)
     }
   }
+  const database = oneOf(options.database, ['postgres', 'memory'], 'testEnv: database')
+  if (database === 'memory' && options.url !== undefined) {
+    throw new InvalidInputError(
+      "testEnv: url: expected none with database: 'memory', which uses no server, got one. Leave one of the two out.",
+    )
+  }
   return {
+    inMemory: database === 'memory',
     lanes: {
       queues: [...new Set(['default', ...defs.map(({ queue }) => queue)])],
       workflows: defs.map(({ name, version }) => ({ name, version })),
     },
     maxJumps: checkMaxJumps(options.maxJumps ?? 1_000),
     log: options.log ?? warnings,
-  }
-}
-
-async function embeddedUrl(): Promise<string> {
-  try {
-    return (await startEmbedded(readSettings().embedded)).url
-  } catch (error) {
-    if (!(error instanceof NoDatabaseError)) throw error
-    throw new NoDatabaseError(
-      `${error.message} For testEnv: pass { url } of a server on which it may create databases.`,
-      {
-        cause: error,
-      },
-    )
   }
 }
 

@@ -2,3 +2,4 @@
 export { type CrashOptions, crashEverywhere } from './crash.js'
 export { type TestEnv, type TestOptions, testEnv } from './env.js'
 export { type ReplayedHistory, replayHistory } from './history.js'
+export { completeInEveryOrder, type OrderOptions, type Orders } from './orders.js'

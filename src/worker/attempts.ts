@@ -52,6 +52,10 @@ export class Attempt implements StepContext {
   get log(): Log {
     return this.#request.log
   }
+  /** It has come to its result, or nobody wants that any more. */
+  get over(): boolean {
+    return this.#over
+  }
   get signal(): AbortSignal {
     // Made when first asked for: most bodies never do.
     this.#controller ??= new AbortController()

@@ -38,8 +38,8 @@ export function childEvent(
 }
 
 /** What the events of a child say of it. */
-export function childFacts({ id, runId }: ChildRequest): EventFacts {
-  return { id, runId }
+export function childFacts({ id, runId, staged }: ChildRequest): EventFacts {
+  return { id, runId, ...(staged ? { staged } : {}) }
 }
 
 function idConflict({ id, workflow }: ChildRequest): IdConflictError {

@@ -111,6 +111,7 @@ export function describeWaits(pending: Iterable<Operation>, dues: Dues): string 
       askedAt: operation.askedAt,
       ...(dues.has(operation) ? { dueAt: dues.at(operation) } : {}),
       ...(operation.failedAttempts > 0 ? { attempts: operation.failedAttempts } : {}),
+      ...(operation.request.kind === 'step' ? { maxAttempts: operation.request.step.retry.maxAttempts } : {}),
     })
   }
   return JSON.stringify(waits)

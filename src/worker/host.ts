@@ -1,8 +1,9 @@
 import type { RecordedEvent } from '../core/events.js'
-import type { LogLevel } from '../core/execution.js'
+import type { LogLevel, RunIdentity } from '../core/execution.js'
 import type { Hint } from '../core/hint.js'
 import type { Interceptor } from '../core/interceptors.js'
-import type { Store } from '../store/port.js'
+import type { Operation } from '../core/operation.js'
+import type { ClaimedRun, Store } from '../store/port.js'
 import type { StepSlots } from './attempts.js'
 import type { DbClock } from './clock.js'
 import type { Flusher } from './flusher.js'
@@ -23,8 +24,8 @@ export interface RunnerHost {
   readonly verify: ((runner: Runner, events: readonly RecordedEvent[]) => void) | undefined
   /** A run whose next timer is no farther than this, ms, stays in memory. */
   readonly holdMs: number
-  /** Told at each place where a crash makes a difference (testing). It may abandon the run. */
-  readonly passing: ((point: CrashPoint, step: string) => void) | undefined
+  /** Stands where a crash makes a difference (testing). */
+  readonly gate: Gate | undefined
   /** Around each attempt of a step. */
   readonly interceptors: readonly Interceptor[]
   /** False when the lease is over, as after a pause of the whole process: others may have gone on with the run. */
@@ -40,5 +41,23 @@ export interface RunnerHost {
   gotOn(): void
 }
 
-/** Before a step's body begins; after its effect, before that is recorded; when an attempt's end has been committed. */
-export type CrashPoint = 'before' | 'effect' | 'commit'
+/**
+ * Stands at the places of runs where a crash makes a difference, and says when the results of steps go on (testing).
+ * After each call the run may have been abandoned.
+ */
+export interface Gate {
+  /** The run was claimed. */
+  took(runner: Runner): void
+  /** The body of an attempt is about to begin. */
+  before(runner: Runner, operation: Operation): void
+  /** An attempt has come to its effect; its result goes on, to be recorded, when `goOn` is called. */
+  effect(runner: Runner, operation: Operation, goOn: () => void): void
+  /** Events were committed, and not delivered yet. */
+  committed(runner: Runner, events: readonly RecordedEvent[]): void
+  /** Something of the run came to rest. Before it parks or closes this is called with nothing but bodies under way. */
+  rest(runner: Runner): void
+}
+
+export function identityOf({ id, runId, workflow, version, queue }: ClaimedRun): RunIdentity {
+  return { id, runId, workflow, version, queue }
+}

@@ -8,7 +8,7 @@
  *     are dropped.
  * R4. A run is let go of only when no body runs, nothing is queued and nothing is under way.
  */
-import { decode, encode, encodeError } from '../core/codec.js'
+import { encodeError } from '../core/codec.js'
 import { createLog } from '../core/ctx.js'
 import { CancelledFailure, StetError } from '../core/errors.js'
 import type { EventDraft, EventFacts, EventType, RecordedEvent } from '../core/events.js'
@@ -17,16 +17,17 @@ import type { ChildRequest, Operation } from '../core/operation.js'
 import { askExecution } from '../core/query.js'
 import type { Definition } from '../core/workflow.js'
 import { type ClaimedRun, type InboxMessage, type LoadedRun, type RowChange, suspectAfter } from '../store/port.js'
-import { attemptEnd, attemptEnds, attemptFacts, isAtMostOnce, marks } from './attempt-ends.js'
+import { attemptEnd, attemptFacts, isAtMostOnce, marks } from './attempt-ends.js'
 import { Attempt, type AttemptResult } from './attempts.js'
 import { AttributeWriter } from './attributes.js'
 import { blockSuspect, type Problem, problemOf } from './blocking.js'
 import { bodyOf } from './bodies.js'
+import { Checkpoints } from './checkpoints.js'
 import { checkedInput, childEvent, childFacts, childStart } from './children.js'
 import { type Closing, describeError, endOf, terminated, timedOut, warnAtClose } from './closing.js'
 import { Dues, describeWaits } from './dues.js'
 import { isRecord, RunLog } from './flusher.js'
-import type { RunnerHost } from './host.js'
+import { identityOf, type RunnerHost } from './host.js'
 import { warnOfLength } from './length.js'
 import { Mailbox } from './mailbox.js'
 
@@ -50,7 +51,7 @@ export class Runner {
   readonly #settling = new Set<number>()
   readonly #mailbox = new Mailbox()
   readonly #dues: Dues
-  #checkpoints: Map<number, string | null> | null = null
+  readonly #checkpoints: Checkpoints
   #missedMessages = false
   #cancelOnItsWay = false
   /** Children whose start is on its way. */
@@ -71,24 +72,15 @@ export class Runner {
     this.definition = definition
     this.#apart = claimed.crashes >= suspectAfter
     this.#events = host.verify === undefined ? null : []
+    this.#checkpoints = new Checkpoints(host, claimed, () => this.abandon())
     this.#attributes = new AttributeWriter(host, claimed, () => this.#settleState())
     this.#dues = new Dues(host.clock, claimed.deadline, (now) => this.#onTime(now))
-    this.#execution = new Execution(
-      definition,
-      {
-        id: claimed.id,
-        runId: claimed.runId,
-        workflow: claimed.workflow,
-        version: claimed.version,
-        queue: claimed.queue,
-      },
-      {
-        turnClosed: () => this.#turnClosed(),
-        blockedOutsideTurn: () => (this.#parked ? void this.#lookInto() : this.#settleState()),
-        suspected: () => this.#suspect(),
-        log: (level, message, fields) => host.log(level, message, { run: this.runId, ...fields }),
-      },
-    )
+    this.#execution = new Execution(definition, identityOf(claimed), {
+      turnClosed: () => this.#turnClosed(),
+      blockedOutsideTurn: () => (this.#parked ? void this.#lookInto() : this.#settleState()),
+      suspected: () => this.#suspect(),
+      log: (level, message, fields) => host.log(level, message, { run: this.runId, ...fields }),
+    })
   }
 
   get execution(): Execution {
@@ -113,6 +105,18 @@ export class Runner {
     return this.#apart
   }
 
+  /** Bodies that execute are all that is under way (testing). */
+  get quiet(): boolean {
+    const busy = this.#delivering || this.#cancelOnItsWay || this.#dues.asking || this.#attributes.busy
+    return this.#state === 'active' && !busy && this.#log.quiet
+  }
+
+  /** Operations whose bodies have not come to their effect (testing). */
+  get executing(): Operation[] {
+    const open = [...this.#attempts].filter(([, attempt]) => !attempt.over)
+    return open.map(([op]) => this.#execution.operation(op)!)
+  }
+
   // ── taking the run up ──────────────────────────────────────────────────────────────────────────
 
   begin(loaded: LoadedRun): void {
@@ -121,7 +125,7 @@ export class Runner {
       committed: (events) => this.#committed(events),
       lost: () => this.abandon(),
     })
-    if (loaded.checkpoints.size > 0) this.#checkpoints = new Map(loaded.checkpoints)
+    this.#checkpoints.restore(loaded.checkpoints)
     this.#mailbox.add(loaded.inbox, claimed.msgs)
     if (this.#events !== null) for (const event of loaded.events) this.#events.push(event)
     warnOfLength(this.#host, this.runId, 0, loaded.events.length)
@@ -161,12 +165,8 @@ export class Runner {
       this.#apart = false
       this.#host.gotOn()
     }
-    if (this.#host.passing !== undefined) {
-      for (const { type, name } of events) {
-        if (attemptEnds.has(type) && !this.gone) this.#host.passing('commit', name!)
-      }
-      if (this.gone) return
-    }
+    this.#host.gate?.committed(this, events)
+    if (this.gone) return
     for (const { type, payload } of events) if (type === 'AttributesSet') this.#attributes.write(payload)
     this.#deliver(events)
     warnOfLength(this.#host, this.runId, this.#log.nextSeq - 1 - events.length, events.length)
@@ -306,7 +306,7 @@ export class Runner {
       this.#bodyOver()
       return
     }
-    this.#host.passing?.('before', operation.name)
+    this.#host.gate?.before(this, operation)
     if (this.gone) {
       this.#bodyOver()
       return
@@ -328,17 +328,17 @@ export class Runner {
         attempt: operation.failedAttempts + 1,
         step: fn === step.fn ? step : { ...step, fn },
         remainingMs: step.totalTimeoutMs === null ? null : operation.askedAt + step.totalTimeoutMs - began,
-        checkpoint: () => decode(this.#checkpoints?.get(operation.index) ?? null),
-        saveCheckpoint: (value) => this.#saveCheckpoint(operation, value),
+        checkpoint: () => this.#checkpoints.of(operation),
+        saveCheckpoint: (value) => this.#checkpoints.save(operation, value),
         log: createLog((level, message, fields) =>
           this.#host.log(level, message, { run: this.runId, step: operation.name, ...fields }),
         ),
       },
       (result) => {
-        this.#attempts.delete(operation.index)
-        if (this.#state !== 'gone') this.#host.passing?.('effect', operation.name)
-        if (this.#state !== 'gone' && !operation.settled) this.#attemptOver(operation, result, began)
-        this.#bodyOver()
+        const { gate } = this.#host
+        const goOn = () => this.#attemptOver(operation, result, began)
+        if (gate === undefined || this.gone) goOn()
+        else gate.effect(this, operation, goOn)
       },
     )
     this.#attempts.set(operation.index, attempt)
@@ -353,21 +353,17 @@ export class Runner {
   }
 
   #attemptOver(operation: Operation, result: AttemptResult, began: number): void {
+    // While the gate kept the result nobody came to want it any more, and its body was counted as over then.
+    if (!this.#attempts.delete(operation.index)) return
+    if (this.#state !== 'gone' && !operation.settled) this.#record(operation, result, began)
+    this.#bodyOver()
+  }
+
+  #record(operation: Operation, result: AttemptResult, began: number): void {
     const { type, payload, facts, inboxN } = attemptEnd(operation, result, began, this.#host.clock.now())
     if (inboxN !== undefined) this.#mailbox.sawResult(inboxN)
     if (type === 'AttemptFailed') this.#append(this.#draft(type, operation, payload, facts))
     else this.#settle(operation, type, payload, facts, inboxN)
-  }
-
-  async #saveCheckpoint(operation: Operation, value: unknown): Promise<void> {
-    const payload = encode(value, `the checkpoint of step "${operation.name}"`)
-    const { workerId, store } = this.#host
-    if (!(await store.saveCheckpoint(workerId, this.runId, this.claimed.claim, operation.index, payload))) {
-      this.abandon()
-      throw new CancelledFailure('the run is no longer held by this worker')
-    }
-    this.#checkpoints ??= new Map()
-    this.#checkpoints.set(operation.index, payload)
   }
 
   #abandonOperation(operation: Operation): void {
@@ -546,6 +542,8 @@ export class Runner {
   /** Looks whether the run can be let go of, and does it. Called whenever something came to rest. */
   #settleState(): void {
     if (this.#state !== 'active' || this.#delivering) return
+    this.#host.gate?.rest(this)
+    if (this.gone) return
     const { outcome, blockage } = this.#execution
     const ending = outcome !== null || blockage !== null || this.#mailbox.terminate !== null || this.#timedOut
     if (ending) {

@@ -35,7 +35,7 @@ export interface WorkerSettings extends WorkerOptions {
   readonly verify?: RunnerHost['verify']
   /** A run whose next timer is no farther than this, ms, stays in memory; default 1,000. */
   readonly holdMs?: number
-  readonly passing?: RunnerHost['passing']
+  readonly gate?: RunnerHost['gate']
   /** What is called around attempts of steps; the first is the outermost. */
   readonly interceptors?: readonly Interceptor[]
   /** Called when all runs have been let go of; each time. */
@@ -205,6 +205,11 @@ export class WorkerLoop implements Worker {
     return !this.#claiming && (this.#incarnation?.runners.size ?? 0) === 0
   }
 
+  /** It takes up no further run before it has let go of one (testing). */
+  get full(): boolean {
+    return (this.#incarnation?.runners.size ?? 0) >= this.#maxRuns
+  }
+
   /** Looks for work now. */
   poke(): void {
     this.#wakeAt = Number.POSITIVE_INFINITY
@@ -215,11 +220,22 @@ export class WorkerLoop implements Worker {
     return this.#clock
   }
 
-  /** As if the process had died here and another had come: what is not committed is lost (testing). */
-  crash(): void {
+  /**
+   * As if the process had died here and another had come: what is not committed is lost (testing). The id that may write
+   * nothing from now on; null: the last crash is not over.
+   */
+  crash(): string | null {
     const incarnation = this.#incarnation
-    if (incarnation === null || incarnation.over) return
+    if (incarnation === null || incarnation.over) return null
     this.#fenced(incarnation)
+    return incarnation.id
+  }
+
+  /** The runs that it holds; null: others may be on their way to it, or news of children from it (testing). */
+  get held(): readonly Runner[] | null {
+    const incarnation = this.#incarnation
+    const still = incarnation?.registered === true && !incarnation.over && !this.#claiming && !this.#telling
+    return still && !this.#inboxBusy ? [...incarnation.runners.values()] : null
   }
 
   // ── being alive ────────────────────────────────────────────────────────────────────────────────
@@ -427,6 +443,7 @@ export class WorkerLoop implements Worker {
       // Claims name the versions that this worker has, so it is there.
       const runner = new Runner(this.#hostOf(incarnation), run, definition!)
       incarnation.runners.set(run.runId, runner)
+      this.#settings.gate?.took(runner)
       if (this.#state !== 'running') runner.drain()
       if (run.started !== null && run.msgs === 0) runner.begin(freshRun(run))
       else toLoad.push(runner)
@@ -466,7 +483,7 @@ export class WorkerLoop implements Worker {
   }
 
   #hostOf(incarnation: Incarnation): RunnerHost {
-    const { steps, verify, holdMs = 1_000, passing, interceptors = [] } = this.#settings
+    const { steps, verify, holdMs = 1_000, gate, interceptors = [] } = this.#settings
     return {
       workerId: incarnation.id,
       store: this.#store,
@@ -477,7 +494,7 @@ export class WorkerLoop implements Worker {
       stepOverrides: steps === undefined ? undefined : new Map(Object.entries(steps)),
       verify,
       holdMs,
-      passing,
+      gate,
       interceptors: interceptors.filter(({ step }) => step !== undefined),
       mayBegin: () => {
         if (incarnation.over) return false

@@ -574,13 +574,7 @@ test.each<[string, any, RegExp]>([
 
 test('what is not built yet says so', async () => {
   const run = await stet.start(waiter, 1)
-  for (const call of [
-    () => run.pause(),
-    () => run.retry(),
-    () => run.fork({ at: 1 }),
-    () => run.why(),
-    () => stet.schedules,
-  ]) {
+  for (const call of [() => run.pause(), () => stet.schedules]) {
     expect(await refusal(call)).toMatchObject({ code: 'not_available' })
   }
 })

@@ -19,11 +19,11 @@ export interface TestDatabase {
   query(text: string, values?: unknown[]): Promise<pg.QueryResult>
 }
 
-/** A database of one's own, dropped when the test file is over. */
-export async function testDatabase(): Promise<TestDatabase> {
+/** A database of one's own, dropped when the test file is over. `empty`: stet has never seen it. */
+export async function testDatabase({ empty = false } = {}): Promise<TestDatabase> {
   const serverUrl = inject('serverUrl')
   const name = `t_${randomBytes(6).toString('hex')}`
-  await onServer(serverUrl, `CREATE DATABASE ${name} TEMPLATE ${templateName} STRATEGY wal_log`)
+  await onServer(serverUrl, `CREATE DATABASE ${name} TEMPLATE ${empty ? 'template1' : templateName} STRATEGY wal_log`)
   const url = databaseUrl(serverUrl, name)
   const pool = new pg.Pool({ connectionString: url, max: 2 })
   pool.on('error', () => {})

@@ -10,8 +10,8 @@ const napping = workflow('napping', async (ctx) => {
 })
 
 test('a sleep of thirty days', async () => {
-  const url = process.env.TEST_SERVER_URL
-  const env = await testEnv({ workflows: [napping], ...(url === undefined ? {} : { url }) })
+  const on = JSON.parse(process.env.TEST_ON ?? '{}')
+  const env = await testEnv({ workflows: [napping], ...on })
   const run = await env.stet.start(napping)
   await env.clock.advance('30d')
   assert.equal(await run.result(), 'awake')

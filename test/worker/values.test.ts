@@ -47,9 +47,7 @@ describe('transaction', () => {
       return n
     })
     const crashing = await loop([flow], {
-      passing: (point) => {
-        if (point === 'effect') crashing.crash()
-      },
+      gate: { took() {}, before() {}, effect: () => void crashing.crash(), committed() {}, rest() {} },
     })
     const run = await stet.start(flow)
     expect(await run.result()).toBe(42)

@@ -2,6 +2,7 @@
 import type { Log } from '../../core/types.js'
 import { readSettings } from '../../settings.js'
 import { Stet } from '../../stet.js'
+import { codedStore } from '../../store/coded.js'
 import { startEmbedded } from '../../store/embedded/index.js'
 import { reach } from '../../store/postgres/diagnostics.js'
 import { createPostgresStore, type PostgresStore } from '../../store/postgres/store.js'
@@ -68,7 +69,9 @@ export async function connect(
 /** The store alone, as the database is: nothing is migrated. */
 export async function openStore(options: DatabaseOptions): Promise<{ store: PostgresStore; database: Database }> {
   const database = await findDatabase(options)
-  return { store: createPostgresStore({ url: database.url, poolSize: 1, onWarning: tell }), database }
+  const store = createPostgresStore({ url: database.url, poolSize: 1, onWarning: tell })
+  const { codec } = await readEdges()
+  return { store: codec === undefined ? store : codedStore(store, codec), database }
 }
 
 function placeOf(url: string): string {

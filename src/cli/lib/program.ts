@@ -21,13 +21,21 @@ const commands: Record<string, Entry> = {
   cancel: { summary: 'ask a run to end, its cleanup included', load: () => import('../cancel.js') },
   terminate: { summary: 'end a run at once, without its cleanup', load: () => import('../terminate.js') },
   resume: { summary: 'let a blocked run try again', load: () => import('../resume.js') },
+  retry: { summary: 'try a failed run again from its last failure', load: () => import('../retry.js') },
+  fork: { summary: 'start a run that shares the history of another up to a step', load: () => import('../fork.js') },
   move: { summary: 'give a run to another version of its code', load: () => import('../move.js') },
   versions: {
     summary: 'which versions have open runs, and whether a worker has them',
     load: () => import('../versions.js'),
   },
+  check: {
+    summary: 'replay all open runs against the code at hand, before a deploy',
+    load: () => import('../check.js'),
+  },
   export: { summary: 'write the history of a run as JSON', load: () => import('../export.js') },
   replay: { summary: 'execute a recorded history again, without side effects', load: () => import('../replay.js') },
+  why: { summary: 'say in one sentence why a run is where it is', load: () => import('../why.js') },
+  diff: { summary: 'what differs between two runs, or two versions of the code', load: () => import('../diff.js') },
   graph: { summary: 'the graph of a run as text, JSON, dot or mermaid', load: () => import('../graph.js') },
   migrate: { summary: "bring the database to this release's schema", load: () => import('../migrate.js') },
   db: { summary: 'the embedded Postgres: url, start, stop, reset, path, status', load: () => import('../db.js') },
@@ -62,6 +70,8 @@ async function createProgram(name: string): Promise<Command> {
     .description('Durable execution for TypeScript on Postgres.')
     .version(version(), '-V, --version')
     .exitOverride()
+    // `--version` behind a command is the command's.
+    .enablePositionalOptions()
     .showSuggestionAfterError()
     .showHelpAfterError('(add --help for the options and an example)')
     .helpCommand(false)

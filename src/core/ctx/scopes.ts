@@ -47,7 +47,7 @@ export function scopes(
           ? null
           : execution.ask('scope', {
               kind: 'timer',
-              dueAt: Math.ceil(execution.now() + limitMs),
+              dueAt: Math.ceil(execution.asked() + limitMs),
               callback: () => {
                 timedOut = true
                 cancel(() => new CancelledFailure(`the scope took longer than ${limitMs} ms`))

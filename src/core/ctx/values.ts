@@ -47,7 +47,8 @@ export function values(execution: Execution): Part {
 export const continueAsNewAfter = 20_000
 
 export function aboutRun(execution: Execution): Ctx['run'] {
-  const { identity, scheduledFor, parent } = execution
+  const { identity } = execution
+  const { scheduledFor, parent } = execution.begun
   return {
     ...identity,
     startedAt: new Date(execution.startedAt),

@@ -38,7 +38,7 @@ export function waits(execution: Execution, scope: CancelScope): Part {
 
     sleep(duration: Duration) {
       if (!execution.inTurn('ctx.sleep')) return never()
-      return until('sleep', execution.now() + durationMs(duration, 'ctx.sleep')).promise
+      return until('sleep', execution.asked() + durationMs(duration, 'ctx.sleep')).promise
     },
 
     sleepUntil(date: Date) {
@@ -55,7 +55,7 @@ export function waits(execution: Execution, scope: CancelScope): Part {
       const dueAt =
         options.timeout === undefined
           ? null
-          : Math.ceil(execution.now() + durationMs(options.timeout, `ctx.waitForSignal("${name}"), timeout`))
+          : Math.ceil(execution.asked() + durationMs(options.timeout, `ctx.waitForSignal("${name}"), timeout`))
       if ('default' in options && dueAt === null) {
         throw new InvalidInputError(
           `ctx.waitForSignal("${name}"): a default needs a timeout. Give one, or leave the default out.`,
@@ -82,7 +82,7 @@ export function waits(execution: Execution, scope: CancelScope): Part {
       if (predicate()) return Promise.resolve(true)
       const { promise, forget } = execution.condition(predicate, scope)
       if (options.timeout === undefined) return promise.then(() => true)
-      const timer = until('condition', execution.now() + durationMs(options.timeout, 'ctx.condition, timeout'))
+      const timer = until('condition', execution.asked() + durationMs(options.timeout, 'ctx.condition, timeout'))
       const inTime = promise.then(() => {
         execution.withdraw(timer)
         return true

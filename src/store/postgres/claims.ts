@@ -12,7 +12,8 @@ import { readMessages } from './messages.js'
  */
 const claim = `
 WITH w AS MATERIALIZED (
-  SELECT date_trunc('milliseconds', stet_store.clock()) AS at, set_config('synchronous_commit', 'off', true)
+  -- Not the truncated time decides: a message of this millisecond has made a run ready within it.
+  SELECT date_trunc('milliseconds', stet_store.clock()) AS at, stet_store.clock() AS now, set_config('synchronous_commit', 'off', true)
     FROM stet_store.workers WHERE id = $1 FOR KEY SHARE),
 c AS MATERIALIZED (
   SELECT x.run_id, x.claim, lane.version FROM unnest($2::text[], $3::text[], $4::int[], $5::int[]) AS lane(queue, workflow, version, code),
@@ -20,7 +21,7 @@ c AS MATERIALIZED (
            SELECT r.run_id, r.claim, r.priority, r.due, lane.code
              FROM stet_store.runs r
             WHERE r.status = 'pending' AND r.queue = lane.queue AND r.workflow = lane.workflow AND r.version = lane.version
-              AND r.due <= (SELECT at FROM w) AND (r.crashes >= $7) = $8
+              AND r.due <= (SELECT now FROM w) AND (r.crashes >= $7) = $8
             ORDER BY r.priority DESC, r.due LIMIT $6 FOR UPDATE SKIP LOCKED) x
    ORDER BY x.priority DESC, x.due LIMIT $6),
 u AS (

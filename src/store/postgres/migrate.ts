@@ -32,6 +32,19 @@ export async function migrate(db: Db): Promise<number> {
   }
 }
 
+/**
+ * For whoever only reads, and so does not migrate: false when stet has never used this database.
+ * @throws StetError when its schema is an older one
+ */
+export async function hasSchema(db: Db): Promise<boolean> {
+  const current = await currentMigration(db)
+  if (current === 0 || current === migrations.length) return current !== 0
+  throw new StetError(
+    'schema_too_old',
+    `the database is at migration ${current}, this release of stet reads ${migrations.length}. Run \`stet migrate\` with a role that may change the schema, or use the release that the workers run.`,
+  )
+}
+
 /** The number of the last migration that was applied; 0 for a database that stet has not seen. */
 export async function currentMigration(db: Db): Promise<number> {
   const { rows } = await db.query({

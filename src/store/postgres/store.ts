@@ -9,6 +9,8 @@ import { changeInTurn, changeRows } from './changes.js'
 import { tellChildren } from './chores.js'
 import { claimRuns, loadRuns, readHistories, wakeDue } from './claims.js'
 import { Db, type DbOptions } from './db.js'
+import { diagnose } from './diagnosis.js'
+import { forkRun } from './forks.js'
 import { publish, subscribe } from './hints.js'
 import { holdLease } from './lease.js'
 import { closeUnowned, Posting, postMessages, readAnswers, readMessages } from './messages.js'
@@ -86,8 +88,20 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
     list: (filter) => db.retrying('list runs', () => listRuns(db, filter), patient),
     history: async (runId) =>
       (await db.retrying('read a history', () => readHistories(db, [runId]), patient)).get(runId) ?? [],
+    histories: (runIds) => db.retrying('read histories', () => readHistories(db, runIds), patient),
+    diagnose: (ref) => db.retrying('look into a run', () => diagnose(db, ref), patient),
     results: (runIds) => db.retrying('read results', () => readResults(db, runIds)),
     answers: (updates) => db.retrying('read answers', () => readAnswers(db, updates)),
+    fork: (request) =>
+      db.retrying(
+        'fork',
+        async () => {
+          const existing = await forkRun(db, request)
+          publish(db.calls, [{ kind: 'ready', queues: [request.queue] }]).catch(() => {})
+          return existing
+        },
+        patient,
+      ),
     startAndPost: (request, message) =>
       db.retrying('start and send', () => startAndPost(db, request, message), patient),
     ask: (query) => db.retrying('ask a run', () => askQuery(db, query), patient),

@@ -3,13 +3,14 @@
  *
  * D1. A template's name tells what is in it (migrations and test clock), so a changed release never meets an old one.
  *     It gets that name only when it is complete: a process killed while making it leaves nothing that is used.
- * D2. Run time in a test database stands still where it was stopped, or is real time plus a shift; it never goes back.
- *     Leases stay on real time.
+ * D2. Run time in a test database is as T1 and T2 of `test-time.ts` have it.
  */
 import { createHash } from 'node:crypto'
 import pg from 'pg'
 import { InvalidInputError, NoDatabaseError, StetError } from '../../core/errors.js'
 import { newId } from '../../core/ids.js'
+import type { WorkerLanes } from '../port.js'
+import type { TestTime, TimeReading } from '../test-time.js'
 import { intArray, textArray } from './arrays.js'
 import { Db } from './db.js'
 import { migrate } from './migrate.js'
@@ -60,22 +61,18 @@ export async function dropTestDatabase(serverUrl: string, name: string): Promise
   await onServer(serverUrl, (query) => query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`))
 }
 
-export interface Lanes {
-  readonly queues: readonly string[]
-  readonly workflows: readonly { readonly name: string; readonly version: number }[]
+/** The clock of a test database. */
+export function postgresTime(db: Db): TestTime {
+  const patient = { giveUpAfterMs: 15_000 }
+  return {
+    read: (lanes) => db.retrying('look at the test clock', () => readTestClock(db, lanes), patient),
+    stop: (to) => db.retrying('move the test clock', () => stopTestClock(db, to), patient),
+    go: () => db.retrying('start the test clock', () => startTestClock(db), patient),
+    running: () => runningRuns(db),
+  }
 }
 
-export interface ClockReading {
-  /** The time that runs live by, ms since the epoch. */
-  readonly now: number
-  /** Some run executes, or is ready for a worker that is there, or has a message to look at. */
-  readonly busy: boolean
-  /** The run that is due next, and when (ms since the epoch); null: none waits for a timer. */
-  readonly next: { readonly runId: string; readonly workflow: string; readonly due: number } | null
-}
-
-/** Looks at the clock and at what runs do, in one moment. `lanes` are those of the asker's worker. */
-export async function readTestClock(db: Db, lanes: Lanes): Promise<ClockReading> {
+async function readTestClock(db: Db, lanes: WorkerLanes): Promise<TimeReading> {
   const { rows } = await db.query({
     name: 'stet_test_clock',
     text: `
@@ -103,11 +100,8 @@ export async function readTestClock(db: Db, lanes: Lanes): Promise<ClockReading>
   return rows[0]
 }
 
-/**
- * Has the clock stand at `to` (ms since the epoch), or where it is when that is later or null (D2). Returns the time.
- * Whole milliseconds, as events have them: what is due at the time of an event is due now.
- */
-export async function stopTestClock(db: Db, to: number | null): Promise<number> {
+/** At a whole millisecond, as events have them: what is due at the time of an event is due now. */
+async function stopTestClock(db: Db, to: number | null): Promise<number> {
   const { rows } = await db.query({
     name: 'stet_test_clock_stop',
     text: `
@@ -120,8 +114,7 @@ export async function stopTestClock(db: Db, to: number | null): Promise<number> 
   return rows[0].now
 }
 
-/** Lets the clock go on from where it stands, at the pace of real time. Returns the time. */
-export async function startTestClock(db: Db): Promise<number> {
+async function startTestClock(db: Db): Promise<number> {
   const { rows } = await db.query({
     name: 'stet_test_clock_start',
     text: `
@@ -134,8 +127,7 @@ export async function startTestClock(db: Db): Promise<number> {
   return rows[0].now
 }
 
-/** The runs that execute, for a message. */
-export async function runningRuns(db: Db): Promise<{ runId: string; workflow: string }[]> {
+async function runningRuns(db: Db): Promise<{ runId: string; workflow: string }[]> {
   const { rows } = await db.query({
     text: `SELECT run_id, workflow FROM stet_store.runs WHERE status = 'running' ORDER BY run_id LIMIT 5`,
   })

@@ -1,0 +1,293 @@
+/**
+ * Reads local variables of the user's code, by the inspector of this very process.
+ *
+ * P1. Reading happens while the code stands still at a `debugger` statement or a breakpoint, inside the callback that
+ *     announces it: nothing else of the process runs meanwhile, and it goes on by itself afterwards.
+ * P2. Breakpoints are active only while a turn is watched; replaying the events before it costs no more than it does
+ *     without a probe.
+ * P3. Nothing of the user's is called: values become text without their own inspection functions and getters.
+ */
+import { Session } from 'node:inspector'
+import { inspect, types } from 'node:util'
+import { isCtx } from '../core/ctx.js'
+import { type Definition, definition } from '../core/workflow.js'
+import { isUsers, type Place, placeOf, type RawFrame } from './places.js'
+
+export interface Local {
+  readonly name: string
+  readonly text: string
+}
+
+/** A function of the user's, as it stood at some moment. */
+export interface Frame extends Place {
+  /** Its name; that of the workflow where it is its function. */
+  readonly fn: string
+  readonly locals: readonly Local[]
+  /** It stands at its end, and returns this. */
+  readonly returns?: string
+  /** It threw this. */
+  readonly throws?: string
+}
+
+/** What the user's code did in one turn. */
+export interface Watched {
+  /** Places that were executed, in that order. */
+  readonly ran: readonly Place[]
+  /** The functions that executed, as they stood last; the one that executed last first. */
+  readonly frames: readonly Frame[]
+  /** There was more than is worth following. */
+  readonly cut: boolean
+}
+
+interface FunctionLocation {
+  readonly scriptId: string
+  readonly lineNumber: number
+  readonly columnNumber?: number
+}
+
+function locationText({ scriptId, lineNumber, columnNumber = 0 }: FunctionLocation): string {
+  return `${scriptId}:${lineNumber}:${columnNumber}`
+}
+
+interface CallFrame {
+  readonly functionName: string
+  readonly functionLocation?: FunctionLocation
+  readonly location: FunctionLocation
+  readonly scopeChain: readonly {
+    readonly type: string
+    readonly object: { readonly objectId?: string }
+    readonly startLocation?: { readonly lineNumber: number; readonly columnNumber?: number }
+  }[]
+  readonly returnValue?: RemoteObject
+}
+interface RemoteObject {
+  readonly objectId?: string
+  readonly value?: unknown
+  readonly description?: string
+  readonly type: string
+}
+interface Paused {
+  readonly reason: string
+  readonly callFrames: readonly CallFrame[]
+  readonly data?: RemoteObject
+}
+
+const maxFrames = 12
+const maxLocals = 60
+/** Stops in one turn: a loop over thousands of items is not followed to its end. */
+const maxStops = 400
+const maxBreakpoints = 5_000
+
+// The name that pauses have in a debugger.
+const pause = new Function('debugger\n//# sourceURL=stet:capture') as () => void
+
+export class Probe {
+  readonly #session = new Session()
+  readonly #scripts = new Map<string, string>()
+  /** Scripts that have their breakpoints. */
+  readonly #broken = new Set<string>()
+  #breakpoints = 0
+  #paused: (paused: Paused) => void = () => {}
+
+  /** Where the function of the workflow is: it seldom has a name of its own. */
+  readonly #main: { readonly name: string; readonly at: string | undefined }
+
+  constructor({ name, fn }: Pick<Definition, 'name' | 'fn'>) {
+    this.#session.connect()
+    this.#session.on('Debugger.scriptParsed', ({ params }) => this.#scripts.set(params.scriptId, params.url))
+    this.#session.on('Debugger.paused', ({ params }) => this.#paused(params as unknown as Paused))
+    this.#post('Debugger.enable')
+    this.#post('Debugger.setBreakpointsActive', { active: false })
+    globalThis[viewKey] = { scope: scopeText, closure: closureText, value: valueText }
+    this.#main = { name, at: this.#locationOf(fn) }
+  }
+
+  close(): void {
+    this.#session.disconnect()
+    globalThis[viewKey] = undefined
+  }
+
+  /** The functions of the user's that are on the stack, innermost first. */
+  capture(): Frame[] {
+    let frames: Frame[] = []
+    const before = this.#paused
+    this.#paused = ({ callFrames }) => {
+      frames = this.#usersOf(callFrames)
+        .slice(0, maxFrames)
+        .map((frame) => this.#frame(frame))
+    }
+    this.#post('Debugger.setBreakpointsActive', { active: true })
+    pause()
+    this.#paused = before
+    if (!this.#watching) this.#post('Debugger.setBreakpointsActive', { active: false })
+    return frames
+  }
+
+  #watching = false
+
+  /** From now until the function that this returns is called, notes what the user's code does. */
+  watch(): () => Watched {
+    this.#prepare()
+    const ran: Place[] = []
+    const last = new Map<string, Frame>()
+    let stops = 0
+    this.#paused = ({ reason, callFrames, data }) => {
+      const users = this.#usersOf(callFrames)
+      const top = users[0]
+      if (top === undefined || top !== callFrames[0]) return
+      if (++stops > maxStops) {
+        this.#post('Debugger.setBreakpointsActive', { active: false })
+        return
+      }
+      const threw = reason === 'exception' || reason === 'promiseRejection'
+      const frame = { ...this.#frame(top), ...(threw && data !== undefined ? { throws: this.#value(data) } : {}) }
+      const place = { file: frame.file, line: frame.line }
+      const before = ran.at(-1)
+      if (before?.file !== place.file || before.line !== place.line) ran.push(place)
+      const key = `${locationText(top.functionLocation ?? top.location)}:${users.length}`
+      const known = last.get(key)
+      // Again in the same function: it goes behind those that have executed since.
+      last.delete(key)
+      last.set(key, known?.throws === undefined || threw ? frame : { ...frame, throws: known.throws })
+    }
+    this.#watching = true
+    this.#post('Debugger.setPauseOnExceptions', { state: 'all' })
+    this.#post('Debugger.setBreakpointsActive', { active: true })
+    return () => {
+      this.#watching = false
+      this.#post('Debugger.setPauseOnExceptions', { state: 'none' })
+      this.#post('Debugger.setBreakpointsActive', { active: false })
+      this.#paused = () => {}
+      return { ran, frames: [...last.values()].reverse(), cut: stops > maxStops }
+    }
+  }
+
+  /** Breakpoints wherever the user's code can stop. */
+  #prepare(): void {
+    for (const [scriptId, url] of this.#scripts) {
+      if (this.#broken.has(scriptId) || !isUsers(url) || this.#breakpoints >= maxBreakpoints) continue
+      this.#broken.add(scriptId)
+      const { locations } = this.#post('Debugger.getPossibleBreakpoints', {
+        start: { scriptId, lineNumber: 0, columnNumber: 0 },
+      }) as { locations: { scriptId: string; lineNumber: number; columnNumber?: number }[] }
+      for (const { lineNumber, columnNumber = 0 } of locations.slice(0, maxBreakpoints - this.#breakpoints)) {
+        this.#breakpoints++
+        this.#post('Debugger.setBreakpoint', { location: { scriptId, lineNumber, columnNumber } })
+      }
+    }
+  }
+
+  #locationOf(fn: unknown): string | undefined {
+    const key = Symbol.for('stet.probed') as unknown as 'name'
+    ;(globalThis as any)[key] = fn
+    const { result } = this.#post('Runtime.evaluate', { expression: "globalThis[Symbol.for('stet.probed')]" }) as {
+      result: RemoteObject
+    }
+    ;(globalThis as any)[key] = undefined
+    const { internalProperties = [] } = this.#post('Runtime.getProperties', { objectId: result.objectId }) as {
+      internalProperties?: readonly { readonly name: string; readonly value?: { readonly value?: unknown } }[]
+    }
+    const location = internalProperties.find(({ name }) => name === '[[FunctionLocation]]')?.value?.value
+    return location === undefined ? undefined : locationText(location as FunctionLocation)
+  }
+
+  #usersOf(frames: readonly CallFrame[]): CallFrame[] {
+    return frames.filter(({ location }) => isUsers(this.#scripts.get(location.scriptId) ?? ''))
+  }
+
+  #frame({ functionName, functionLocation, location, scopeChain, returnValue }: CallFrame): Frame {
+    const isMain = functionLocation !== undefined && locationText(functionLocation) === this.#main.at
+    const raw: Pick<RawFrame, 'url' | 'line' | 'column'> = {
+      url: this.#scripts.get(location.scriptId)!,
+      line: location.lineNumber,
+      column: location.columnNumber ?? 0,
+    }
+    const locals = new Map<string, string>()
+    for (const { type, object, startLocation: start } of scopeChain) {
+      const view = type === 'closure' ? 'closure' : 'scope'
+      if (!/^(local|block|catch|closure|with)$/.test(type) || object.objectId === undefined) continue
+      // The function that a CommonJS module is wrapped in: the variables of the file, not of a function.
+      if (type === 'closure' && start?.lineNumber === 0 && !start.columnNumber) continue
+      for (const [name, text] of this.#call<[string, string][]>(object.objectId, view) ?? []) {
+        if (!locals.has(name) && locals.size < maxLocals) locals.set(name, text)
+      }
+    }
+    return {
+      fn: functionName || (isMain ? this.#main.name : '(anonymous)'),
+      ...placeOf(raw),
+      locals: [...locals].map(([name, text]) => ({ name, text })),
+      ...(returnValue === undefined ? {} : { returns: this.#value(returnValue) }),
+    }
+  }
+
+  #value({ objectId, value, description, type }: RemoteObject): string {
+    if (objectId !== undefined) return this.#call<string>(objectId, 'value') ?? description ?? type
+    return type === 'undefined' ? 'undefined' : (description ?? inspect(value))
+  }
+
+  /** Calls one of ours on an object of theirs, inside the pause. */
+  #call<T>(objectId: string, view: 'scope' | 'closure' | 'value'): T | undefined {
+    const { result } = this.#post('Runtime.callFunctionOn', {
+      objectId,
+      functionDeclaration: `function () { return globalThis[Symbol.for('stet.view')].${view}(this) }`,
+      returnByValue: true,
+      silent: true,
+    }) as { result: { value?: T } }
+    return result.value
+  }
+
+  #post(method: string, params?: object): unknown {
+    let answer: unknown
+    let failure: Error | null = null
+    // Of a session on its own thread: answered before `post` returns.
+    this.#session.post(method, params, (error: Error | null, result?: object) => {
+      failure = error
+      answer = result
+    })
+    if (failure !== null) throw failure
+    return answer
+  }
+}
+
+const viewKey = Symbol.for('stet.view') as unknown as 'stetView'
+declare global {
+  var stetView: (Record<'scope' | 'closure', typeof scopeText> & Record<'value', typeof valueText>) | undefined
+}
+
+/** Of what surrounds a function: functions are rather what it calls than what it works on. */
+function closureText(scope: object): [string, string][] {
+  return scopeText(Object.fromEntries(Object.entries(scope).filter(([, value]) => typeof value !== 'function')))
+}
+
+function scopeText(scope: object): [string, string][] {
+  return Object.entries(scope)
+    .filter(([name, value]) => name !== 'arguments' && !name.startsWith('__') && !isCtx(value) && !definition(value))
+    .slice(0, maxLocals)
+    .map(([name, value]) => [name, valueText(value)])
+}
+
+/** A value on one line, for people. */
+export function valueText(value: unknown): string {
+  const target = typeof value === 'object' && value !== null && isBoxed(value) ? value.valueOf() : value
+  try {
+    if (types.isNativeError(target)) return `${target.name}: ${target.message}`
+    if (typeof target === 'function') return `[function ${target.name || 'without a name'}]`
+    const text = inspect(target, {
+      depth: 3,
+      maxArrayLength: 20,
+      maxStringLength: 300,
+      breakLength: Number.POSITIVE_INFINITY,
+      compact: true,
+      customInspect: false,
+    })
+    // What the engine has noted at a promise is nobody else's business; nor is that an async function returns one.
+    return types.isPromise(target) ? text.replace(/^Promise \{ (.*?),? (\[Symbol\(stet\..*)?\}$/s, '$1') : text
+  } catch (error) {
+    return `[cannot be shown: ${(error as Error).message}]`
+  }
+}
+
+/** `this` of a function that is not strict: a primitive in a box. */
+function isBoxed(value: object): boolean {
+  return value instanceof Number || value instanceof String || value instanceof Boolean
+}

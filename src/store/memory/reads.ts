@@ -1,0 +1,77 @@
+import { InvalidInputError } from '../../core/errors.js'
+import type { RunFilter, RunStatus } from '../../core/types.js'
+import type { RunResult, RunRow } from '../port.js'
+import { successorOf } from './messages.js'
+import { copyOf, type Run, type State } from './state.js'
+
+export function rowOf(state: State, run: Run): RunRow {
+  const { runId, id, workflow, version, queue, priority, status, owner, claim, due, createdAt, startedAt } = run
+  const { closedAt, deadline, waits, problem, error, attributes, forkedFrom, parentRunId, history } = run
+  return {
+    ...{ runId, id, workflow, version, queue, priority, status, owner, claim, due, createdAt, startedAt },
+    ...{ closedAt, deadline, waits, problem },
+    error: error === null ? null : { ...error },
+    attributes: copyOf(attributes),
+    parent: parentRunId === null ? null : { id: state.runs.get(parentRunId)?.id ?? parentRunId, runId: parentRunId },
+    forkedFrom: copyOf(forkedFrom),
+    historyLength: history.length,
+  }
+}
+
+const statuses: readonly RunStatus[] = [
+  ...(['pending', 'running', 'waiting', 'paused', 'blocked'] as const),
+  ...(['completed', 'failed', 'cancelled', 'terminated', 'continued'] as const),
+]
+
+/** Newest first, a page at a time; run ids carry their time. */
+export function listRuns(state: State, filter: RunFilter): { rows: RunRow[]; next: string | null } {
+  const limit = filter.limit ?? 50
+  if (!Number.isInteger(limit) || limit < 1 || limit > 1000) {
+    throw new InvalidInputError(`list: limit: expected a whole number from 1 to 1000, got ${String(limit)}.`)
+  }
+  const wanted = filter.status === undefined ? null : [filter.status].flat()
+  const unknown = wanted?.find((status) => !statuses.includes(status))
+  if (unknown !== undefined) {
+    throw new InvalidInputError(`list: status: expected one of ${statuses.join(', ')}, got "${unknown}".`)
+  }
+  const found = [...state.runs.values()].filter((run) => (wanted?.includes(run.status) ?? true) && passes(run, filter))
+  found.sort((a, b) => (a.runId < b.runId ? 1 : -1))
+  const page = found.slice(0, limit)
+  return { rows: page.map((run) => rowOf(state, run)), next: found.length > limit ? page.at(-1)!.runId : null }
+}
+
+function passes(run: Run, filter: RunFilter): boolean {
+  const { workflow, version, queue, attributes, error, startedAfter, startedBefore, after } = filter
+  return (
+    (workflow === undefined || run.workflow === workflow) &&
+    (version === undefined || run.version === version) &&
+    (queue === undefined || run.queue === queue) &&
+    (attributes === undefined || contains(run.attributes, copyOf(attributes))) &&
+    (error === undefined || run.error?.message.toLowerCase().includes(error.toLowerCase()) === true) &&
+    (startedAfter === undefined || run.createdAt >= startedAfter.getTime()) &&
+    (startedBefore === undefined || run.createdAt < startedBefore.getTime()) &&
+    (after === undefined || run.runId < after)
+  )
+}
+
+/** As `jsonb @>` has it: each key of an object, each element of a list; a list contains an element of it as well. */
+function contains(value: unknown, part: unknown, inside = false): boolean {
+  if (Array.isArray(part)) {
+    return Array.isArray(value) && part.every((wanted) => value.some((each) => contains(each, wanted, true)))
+  }
+  if (Array.isArray(value)) return !inside && typeof part !== 'object' && value.includes(part)
+  if (typeof part !== 'object' || part === null) return value === part
+  if (typeof value !== 'object' || value === null) return false
+  return Object.entries(part).every(
+    ([key, wanted]) => Object.hasOwn(value, key) && contains((value as Record<string, unknown>)[key], wanted, true),
+  )
+}
+
+/** What came of those runs that have closed. */
+export function readResults(state: State, runIds: readonly string[]): RunResult[] {
+  return runIds.flatMap((runId) => {
+    const run = state.runs.get(runId)
+    if (run === undefined || run.closedAt === null) return []
+    return [{ runId, status: run.status, payload: run.history.at(-1)!.payload, successor: successorOf(run) }]
+  })
+}

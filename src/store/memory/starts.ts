@@ -1,0 +1,73 @@
+import type { Hint } from '../../core/hint.js'
+import type { ExistingRun, MessageRequest, StartedAndPosted, StartRequest } from '../port.js'
+import { accept, record, type State } from './state.js'
+
+/** For each request: null when it was started, else what stands under its id. */
+export function startRuns(state: State, requests: readonly StartRequest[], real: number): (ExistingRun | null)[] {
+  const found = requests.map((request) => startRun(state, request, real))
+  state.hints.publish([
+    { kind: 'ready', queues: [...new Set(requests.map(({ queue }) => queue))] },
+    ...laterHints(state, requests),
+  ])
+  return found
+}
+
+/** Sends the message to what stands under the id then. */
+export function startAndPost(
+  state: State,
+  request: StartRequest,
+  message: Omit<MessageRequest, 'run'>,
+  real: number,
+): StartedAndPosted {
+  const existing = startRun(state, request, real)
+  const runId = existing?.runId ?? request.runId
+  const run = state.runs.get(runId)!
+  // What was accepted before the run closed stays accepted when it is sent again.
+  if (message.messageId !== null && run.messageIds.has(message.messageId)) return { runId, existing, closed: null }
+  if (run.closedAt !== null) return { runId, existing, closed: run.status }
+  accept(run, message, state.at())
+  return { runId, existing, closed: null }
+}
+
+function startRun(state: State, request: StartRequest, real: number): ExistingRun | null {
+  const { runId, id, workflow, queue, priority, ifClosed } = request
+  const at = state.at()
+  const before = id === runId ? undefined : state.find(id)
+  if (before !== undefined) {
+    // One's own: an earlier try had come through after all.
+    if (before.runId === runId) return null
+    const open = before.closedAt === null
+    const failed = ['failed', 'cancelled', 'terminated'].includes(before.status)
+    if (open || !(ifClosed === 'new' || (ifClosed === 'newIfFailed' && failed))) {
+      const { runId, workflow, status, history } = before
+      return { runId, workflow, status, open, payload: history[0]!.payload }
+    }
+  }
+  const due = Math.max(at, request.startAt ?? at, at + request.delayMs)
+  const run = state.insert(
+    {
+      runId,
+      id,
+      workflow,
+      version: request.version ?? state.liveVersion(workflow, real) ?? 0,
+      queue,
+      priority,
+      due,
+      // Later than the one before it by the clock too: by an id is meant the latest run under it.
+      createdAt: before === undefined ? at : Math.max(at, before.createdAt + 1),
+      deadline: request.timeoutMs === null ? null : due + request.timeoutMs,
+    },
+    { status: due > at ? 'waiting' : 'pending', attributes: request.attributes },
+  )
+  const facts = request.facts === null ? null : JSON.stringify(request.facts)
+  if (run !== undefined) record(run, { type: 'RunStarted', op: 0, payload: request.payload, facts, at: due })
+  return null
+}
+
+/** Runs that may not begin yet: whoever is there wakes them in time. */
+function laterHints(state: State, requests: readonly StartRequest[]): Hint[] {
+  return requests.flatMap(({ startAt, delayMs }) => {
+    const inMs = Math.max(delayMs, startAt === null ? 0 : startAt - state.clock.now())
+    return inMs > 0 ? [{ kind: 'later' as const, inMs }] : []
+  })
+}

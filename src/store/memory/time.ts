@@ -1,0 +1,27 @@
+import type { WorkerLanes } from '../port.js'
+import type { TimeReading } from '../test-time.js'
+import { isReady, suits } from './claims.js'
+import type { State } from './state.js'
+
+/** Looks at the clock and at what runs do. */
+export function readTime(state: State, lanes: WorkerLanes): TimeReading {
+  const now = state.clock.now()
+  const served = [lanes, ...Array.from(state.workers.values(), ({ info }) => info)]
+  let busy = false
+  let next: TimeReading['next'] = null
+  for (const run of state.open) {
+    const { runId, workflow, status, due, msgs, seen, claim } = run
+    if (status === 'running') busy = true
+    else if (status === 'pending') busy ||= isReady(run, now) && served.some((each) => suits(run, each))
+    else if (status === 'waiting') {
+      busy ||= (due !== null && due <= now) || (msgs > seen && claim > 0)
+      if (due !== null && (next === null || due < next.due)) next = { runId, workflow, due }
+    }
+  }
+  return { now, busy, next }
+}
+
+export function runningRuns(state: State): { runId: string; workflow: string }[] {
+  const running = [...state.open].filter(({ status }) => status === 'running')
+  return running.slice(0, 5).map(({ runId, workflow }) => ({ runId, workflow }))
+}
