@@ -6,6 +6,8 @@ export interface Settings {
   readonly database: { readonly url: string; readonly from: string } | null
   readonly production: boolean
   readonly poolSize: number | undefined
+  /** Tokens of the dashboard, with commas between them. */
+  readonly dashboardToken: string | undefined
   readonly embedded: {
     readonly projectDir: string
     readonly pgBin: string | undefined
@@ -20,6 +22,7 @@ export function readSettings(explicitUrl?: string | undefined): Settings {
     database: findUrl(explicitUrl),
     production: env.NODE_ENV === 'production',
     poolSize: env.STET_POOL_SIZE === undefined ? undefined : Number(env.STET_POOL_SIZE),
+    dashboardToken: env.STET_DASHBOARD_TOKEN || undefined,
     embedded: {
       projectDir: findProjectDir(process.cwd()),
       pgBin: env.STET_PG_BIN,

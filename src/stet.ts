@@ -7,6 +7,9 @@ import { checkName, newId } from './core/ids.js'
 import type { Interceptor } from './core/interceptors.js'
 import type * as types from './core/types.js'
 import { Hints } from './hints/hints.js'
+import { WorkerMeter } from './observe/meter.js'
+import { readStatistics } from './observe/percentiles.js'
+import { tracedStarts } from './observe/tracing.js'
 import { readSettings } from './settings.js'
 import { codedPost, codedStart, codedStore } from './store/coded.js'
 import { startEmbedded } from './store/embedded/index.js'
@@ -82,7 +85,8 @@ export class Stet implements AsyncDisposable {
         'no database: NODE_ENV is production and no URL is given. Set STET_DATABASE_URL or DATABASE_URL, or pass { embedded: true } to use the embedded Postgres on purpose.',
       )
     }
-    this.#client = new Client(() => this.#ready(), options.interceptors)
+    // The innermost, so that no interceptor of the user's that makes options anew loses what it adds.
+    this.#client = new Client(() => this.#ready(), [...(options.interceptors ?? []), tracedStarts])
   }
 
   /** Starts a run. The same id, workflow and input gives the first run. Acknowledged means committed. */
@@ -156,13 +160,29 @@ export class Stet implements AsyncDisposable {
     return this.#client.list(filter)
   }
 
+  /**
+   * What workers did, and how long it took: percentiles, throughput, rates of failures and retries by workflow and step.
+   * Workers keep these figures in the database by the minute, for days; they bring them there every ten seconds and when
+   * they stop, so those of a process that was killed lack its last seconds. Only what a worker did is counted: not a run
+   * that was closed before any worker had it.
+   *
+   * @throws InvalidInputError naming the option that cannot be used
+   * @example
+   * const { steps } = await stet.stats({ workflow: 'order', since: '6h', by: 'version' })
+   * console.log(steps.map(({ step, version, durationMs }) => [step, version, durationMs?.p95]))
+   */
+  async stats(options: types.StatsOptions = {}): Promise<types.Stats> {
+    return readStatistics((await this.#ready()).store, options)
+  }
+
   /** A worker for these workflows, in this process. Call `start()` on it. */
   worker(options: WorkerSettings): types.Worker {
     // Wrong options are told here, not when the worker starts.
     const lazy = new LazyWorker(async () => {
       const { store, hints } = await this.#ready()
       const { interceptors = [] } = this.#options
-      const loop = new WorkerLoop(store, hints, this.#log, { interceptors, ...options })
+      const meter = new WorkerMeter(store, this.#log)
+      const loop = new WorkerLoop(store, hints, this.#log, { interceptors, meter, ...options })
       this.#workers.add(loop)
       return loop
     })

@@ -1,8 +1,7 @@
+import inspector from 'node:inspector'
 import type { Command } from 'commander'
-import { TimeMachine } from '../debug/timeline.js'
 import { exit, UsageError } from './lib/errors.js'
-import { findCode } from './lib/find-code.js'
-import { readHistory } from './lib/history.js'
+import type { FoundHistory } from './lib/history.js'
 import {
   asName,
   type DatabaseOptions,
@@ -13,11 +12,10 @@ import {
   withFiles,
   withOutput,
 } from './lib/options.js'
-import { startReplayer } from './lib/replay/child.js'
-import { inspectReplay, isInspected } from './lib/replay/inspect.js'
+import { quietly } from './lib/quiet.js'
 import { keepLast, readLast } from './lib/replay/last.js'
-import { stepThrough } from './lib/replay/terminal.js'
-import { headerText, liveText, type ReplayResult, reportJson, traceText, verdictText } from './lib/replay/text.js'
+import { startReplayer } from './lib/replay/replayer.js'
+import type { ReplayResult } from './lib/replay/text.js'
 import { out, say } from './lib/term.js'
 
 interface Options extends DatabaseOptions, OutputOptions {
@@ -54,6 +52,10 @@ export function define(command: Command): void {
   )
 }
 
+/** A debugger is attached already, or will be: VS Code does that to processes that it starts. */
+const isInspected = () => inspector.url() !== undefined
+
+// What is loaded by need: the process that has the code is to begin before all else.
 async function run(target: string | undefined, options: Options): Promise<void> {
   const asked = target === undefined ? readLast() : { target, ...only('workflows', options.workflows) }
   if (asked === null) throw new UsageError('which run? Nothing was replayed in this project before.')
@@ -67,17 +69,20 @@ async function run(target: string | undefined, options: Options): Promise<void> 
   const debugged = options.inspect !== undefined || isInspected()
   const inTerminal = !json && !debugged && process.stdin.isTTY === true && process.stdout.isTTY === true
   await using replayer = inTerminal ? startReplayer(workflows) : null
+  const { readHistory } = await import('./lib/history.js')
   const history = await readHistory(asked.target, options)
   keepLast({ target: asked.target, ...only('workflows', workflows) })
   if (replayer !== null) {
+    const { stepThrough } = await import('./lib/replay/terminal.js')
     const spec = { history, workflows, live }
     const fits = await stepThrough(spec, await replayer.open(spec), startOf(options.at))
     if (!fits) process.exitCode = exit.nondeterminism
     return
   }
+  const { headerText, liveText, reportJson, traceText, verdictText } = await import('./lib/replay/text.js')
   const result = debugged
-    ? await inspectReplay(history, workflows, { port: portOf(options.inspect), breaks: options.break ?? [], live })
-    : await trace(history, workflows, options)
+    ? await underDebugger(history, workflows, options)
+    : await quietly(() => trace(history, workflows, options))
   if (result.whole.blockage !== null) process.exitCode = exit.nondeterminism
   if (json) return reportJson(history, result)
   out(headerText(history, result.code))
@@ -86,11 +91,24 @@ async function run(target: string | undefined, options: Options): Promise<void> 
   out(verdictText(result.whole, history.events))
 }
 
+async function underDebugger(
+  history: FoundHistory,
+  workflows: readonly string[] | undefined,
+  { inspect, break: breaks = [], live = [] }: Options,
+): Promise<ReplayResult> {
+  const { inspectReplay } = await import('./lib/replay/inspect.js')
+  return inspectReplay(history, workflows, { port: portOf(inspect), attached: isInspected(), breaks, live })
+}
+
 async function trace(
-  history: Awaited<ReturnType<typeof readHistory>>,
+  history: FoundHistory,
   workflows: readonly string[] | undefined,
   { live = [], locals = false }: Options,
 ): Promise<ReplayResult> {
+  const [{ TimeMachine }, { findCode }] = await Promise.all([
+    import('../debug/timeline.js'),
+    import('./lib/find-code.js'),
+  ])
   const code = await findCode(history.run, workflows)
   const machine = new TimeMachine(code.definition, code.identity, history.events, { live })
   try {

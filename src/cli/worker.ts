@@ -1,8 +1,9 @@
-import type { Command } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
 import { durationMs } from '../core/duration.js'
 import type { Duration } from '../core/types.js'
 import { readConfig } from './lib/config-file.js'
 import { findDatabase } from './lib/connect.js'
+import { UsageError } from './lib/errors.js'
 import { createWorkerLog } from './lib/log.js'
 import {
   addToList,
@@ -25,6 +26,8 @@ interface Options extends DatabaseOptions {
   once?: true
   processes?: number
   drain?: Duration
+  metricsPort?: number
+  metricsHost?: string
 }
 
 export function define(command: Command): void {
@@ -39,12 +42,15 @@ export function define(command: Command): void {
     .option('--once', 'end when nothing is ready or due')
     .option('--processes <n>', 'so many worker processes, started again when they die', asCount)
     .option('--drain <duration>', 'how long running steps may go on after SIGTERM', asDuration, '30s')
+    .option('--metrics-port <n>', 'serve metrics for Prometheus on this port, at /metrics', asPort)
+    .option('--metrics-host <address>', 'on this address (default: 127.0.0.1, this machine alone)')
     .action(run)
   examples(
     command,
     'stet worker workflows/order.ts',
     "stet worker 'src/**/*.workflow.ts' -q default,mail -j 50",
     'stet worker order.dag.json tasks.ts --once',
+    'stet worker --metrics-port 9464',
   )
   command.addHelpText(
     'after',
@@ -53,6 +59,7 @@ export function define(command: Command): void {
 }
 
 async function run(files: string[], options: Options): Promise<void> {
+  const metrics = metricsOf(options)
   const stop = stopSignal()
   const given = [...files, ...(options.workflows ?? [])]
   const patterns = given.length === 0 ? null : given
@@ -69,6 +76,7 @@ async function run(files: string[], options: Options): Promise<void> {
     verify: false,
     pretty: process.stderr.isTTY === true,
     drainMs: durationMs(options.drain ?? '30s', '--drain'),
+    ...(metrics === undefined ? {} : { metrics }),
   }
   if ((options.processes ?? 1) === 1) await runWorker(spec, stop)
   else
@@ -78,4 +86,24 @@ async function run(files: string[], options: Options): Promise<void> {
       stop,
       createWorkerLog(spec.pretty, { pid: process.pid }),
     )
+}
+
+function metricsOf({ metricsPort, metricsHost, processes = 1 }: Options): WorkerSpec['metrics'] {
+  if (metricsPort === undefined) {
+    if (metricsHost !== undefined) throw new UsageError('--metrics-host: expected --metrics-port beside it, got none.')
+    return undefined
+  }
+  // Each process counts what it does itself.
+  if (processes > 1) {
+    throw new UsageError(
+      '--metrics-port: expected one process, for each has metrics of its own, got --processes. Start the workers one by one, each with a port.',
+    )
+  }
+  return { host: metricsHost ?? '127.0.0.1', port: metricsPort }
+}
+
+function asPort(value: string): number {
+  const port = Number(value)
+  if (/^\d+$/.test(value) && port <= 65_535) return port
+  throw new InvalidArgumentError('Expected a port, 1 to 65535, or 0 for any that is free.')
 }

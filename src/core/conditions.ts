@@ -4,12 +4,15 @@
  *
  * N1. A predicate is plain code over the run's own state: it may ask for nothing.
  */
+import { callsite } from './callsite.js'
 import { StetError } from './errors.js'
 import type { CancelScope } from './scope.js'
 
 interface Condition {
   readonly predicate: () => boolean
   readonly scope: CancelScope
+  /** `file:line` of the code that waits. */
+  readonly where: string | undefined
   readonly resolve: () => void
   readonly reject: (error: unknown) => void
 }
@@ -22,11 +25,17 @@ export class Conditions {
     return this.#waiting.size
   }
 
+  /** Where the code is that waits. */
+  get places(): readonly (string | undefined)[] {
+    return [...this.#waiting].map(({ where }) => where)
+  }
+
   /** Waits until the predicate holds; `forget` ends the wait. */
   add(predicate: () => boolean, scope: CancelScope): { promise: Promise<void>; forget: () => void } {
     let condition!: Condition
+    const where = callsite()
     const promise = new Promise<void>((resolve, reject) => {
-      condition = { predicate, scope, resolve, reject }
+      condition = { predicate, scope, where, resolve, reject }
     })
     promise.catch(() => {})
     this.#waiting.add(condition)

@@ -57,6 +57,8 @@ export interface EventFacts {
   runId?: string
   /** RunStarted: what the run was started with, beside its input. */
   seed?: string
+  /** RunStarted: the span in which the caller was, as W3C trace context has it. */
+  traceparent?: string
   /** RunStarted of a fork: the event of the other run at which it parted from it, and when, ms since the epoch. */
   fork?: { runId: string; seq: number; at: number }
   scheduledFor?: number

@@ -63,7 +63,7 @@ export class Execution implements TurnSource, Turn, Asker {
   readonly scope = new CancelScope(null)
   readonly handlers: Handlers
   readonly rollback = new Rollback()
-  readonly #conditions = new Conditions()
+  readonly conditions = new Conditions()
   readonly #records = new Records()
   /** A handler of a query is executing: it may ask for nothing. */
   #answering = false
@@ -231,7 +231,7 @@ export class Execution implements TurnSource, Turn, Asker {
   }
 
   apply(): void {
-    if (this.#dropped || this.#conditions.settle()) return
+    if (this.#dropped || this.conditions.settle()) return
     const event = this.#event!
     try {
       this.#apply(event)
@@ -246,17 +246,17 @@ export class Execution implements TurnSource, Turn, Asker {
 
   more(): boolean {
     this.#more =
-      this.#conditions.size > 0 &&
+      this.conditions.size > 0 &&
       !this.#dropped &&
       this.blockage === null &&
       this.outcome === null &&
-      this.#conditions.look(() => this.#operations.length)
+      this.conditions.look(() => this.#operations.length)
     return this.#more
   }
 
   /** Something that stet knows of can wake the function (E5). */
   get #canGoOn(): boolean {
-    return this.#awaitedPending > 0 || this.handlers.any || (this.#conditions.size > 0 && this.#pending.size > 0)
+    return this.#awaitedPending > 0 || this.handlers.any || (this.conditions.size > 0 && this.#pending.size > 0)
   }
 
   close(): void {
@@ -266,7 +266,7 @@ export class Execution implements TurnSource, Turn, Asker {
       this.#block({
         code: 'unrecorded_await',
         message:
-          this.#conditions.size > 0
+          this.conditions.size > 0
             ? 'the workflow awaits a condition, and nothing that stet knows of can make it true: no operation is pending and no signal or update has a handler.'
             : 'the workflow awaits something that is not recorded, so nothing that stet knows of can wake it. Wrap it in ctx.step(name, fn).',
       })
@@ -375,7 +375,7 @@ export class Execution implements TurnSource, Turn, Asker {
 
   /** Cancels what a scope waits for (S1). Called inside a turn. */
   cancelScope(scope: CancelScope, makeError: () => Error): void {
-    let heard = this.#conditions.cancel(scope, makeError)
+    let heard = this.conditions.cancel(scope, makeError)
     for (const operation of [...this.#pending]) {
       const { request } = operation
       // Timers made by setTimeout belong to code that knows nothing of cancellation.
@@ -527,7 +527,7 @@ export class Execution implements TurnSource, Turn, Asker {
   condition(predicate: () => boolean, scope: CancelScope): { promise: Promise<void>; forget: () => void } {
     const cancelled = scope.takeUndelivered()
     if (cancelled !== null) return { promise: Promise.reject(cancelled), forget: () => {} }
-    return this.#conditions.add(predicate, scope)
+    return this.conditions.add(predicate, scope)
   }
 
   /** Puts something on record that takes no number (E7). */

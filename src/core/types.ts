@@ -435,6 +435,83 @@ export interface ForkChanges {
    */
   children?: 'rerun' | 'keep' | 'cancel'
 }
+/** Percentiles, ms, no farther than 5 % from the truth. */
+export interface Percentiles {
+  p50: number
+  p95: number
+  p99: number
+}
+/** What `stet.stats` is asked for. */
+export interface StatsOptions {
+  /** Names; default: all. Digits in the name of a step stand for `#`, as in what is kept. */
+  workflow?: string
+  version?: number
+  step?: string
+  /** Where the window begins, or how long it is; default `'1h'`. What is older than two days is kept by the hour. */
+  since?: Date | Duration
+  /** Where the window ends; default: now. */
+  until?: Date
+  /** `'version'`: each version for itself; default: all together. */
+  by?: 'version'
+  /** Parts of the window, of so long, each for itself (`at` says when it begins); at least a minute. Default: the whole. */
+  every?: Duration
+  /** Adds to each figure what it was in the window before, of the same length (`before`); not with `every`. */
+  compare?: boolean
+}
+export interface RunFigures {
+  /** Claimed for the first time. */
+  started: number
+  completed: number
+  failed: number
+  cancelled: number
+  terminated: number
+  continued: number
+  blocked: number
+  /** Runs that were closed, a second of the window. */
+  perSecond: number
+  /** Failed ones among those that completed or failed, 0 to 1. */
+  failureRate: number
+  /** From the start (or from when it might begin) to the close; null: none was closed. */
+  durationMs: Percentiles | null
+  /** From the start (or from when it might begin) to the first claim. */
+  delayMs: Percentiles | null
+}
+export interface StepFigures {
+  /** That have ended: completed, failed and retried. */
+  attempts: number
+  completed: number
+  /** For good. */
+  failed: number
+  /** Attempts that failed and were followed by another. */
+  retried: number
+  /** Attempts, a second of the window. */
+  perSecond: number
+  /** Steps that failed for good among those that completed or failed, 0 to 1. */
+  failureRate: number
+  /** Attempts that were followed by another among all, 0 to 1. */
+  retryRate: number
+  /** Of the attempts that completed, until the result was on record; null: none completed. */
+  durationMs: Percentiles | null
+  /** From the asking for the step to the beginning of its first attempt. */
+  delayMs: Percentiles | null
+}
+export interface StatsPlace {
+  workflow: string
+  version?: number
+  at?: Date
+}
+export type RunStats = StatsPlace & RunFigures & { before?: RunFigures }
+export type StepStats = StatsPlace & { step: string } & StepFigures & { before?: StepFigures }
+/** What workers have kept of a window of time. */
+export interface Stats {
+  /** The window, in whole minutes. */
+  from: Date
+  to: Date
+  /** By workflow. */
+  runs: RunStats[]
+  /** By workflow and step; digits in names are `#`, and `other` stands for names beyond the first 200. */
+  steps: StepStats[]
+}
 export interface Schedules {
   create<I, O>(
     id: string,

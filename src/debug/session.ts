@@ -16,6 +16,8 @@ export interface Step {
   readonly asked: readonly Operation[]
   /** Operations that wait no more: the one that the event settles, and those that were given up in its turn. */
   readonly settled: readonly Operation[]
+  /** `file:line` of each condition that the code waits for. */
+  readonly conditions: readonly (string | undefined)[]
   /** Present from the turn on in which the function returned or threw. */
   readonly outcome: Outcome | null
   readonly blockage: Blockage | null
@@ -27,6 +29,8 @@ export interface SessionHooks {
   /** The code logs something, in the turn of an event for which logs are wanted. */
   log?(level: LogLevel, message: string, fields: object | undefined): void
 }
+
+const none: readonly never[] = []
 
 export class ReplaySession {
   readonly execution: Execution
@@ -73,7 +77,8 @@ export class ReplaySession {
     if (own?.settled && !settled.includes(own)) settled.push(own)
     const asked: Operation[] = []
     while (this.#known < execution.operationCount) asked.push(execution.operation(++this.#known)!)
-    return { event, asked, settled, outcome: execution.outcome, blockage: execution.blockage }
+    const conditions = execution.conditions.size === 0 ? none : execution.conditions.places
+    return { event, asked, settled, conditions, outcome: execution.outcome, blockage: execution.blockage }
   }
 
   /** Applies what comes before event `seq`, and tells nothing of it. Only from the start. */

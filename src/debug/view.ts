@@ -53,6 +53,8 @@ export interface MomentView {
   readonly pending: readonly (OperationView & { readonly waiting: readonly Waiting[] })[]
   /** Pending operations beyond those in `pending`. */
   readonly more: number
+  /** `file:line` of each condition that the code waits for. */
+  readonly conditions: readonly (string | undefined)[]
   readonly outcome: string | null
   readonly blockage: Blockage | null
   readonly live: readonly LiveResult[]
@@ -123,6 +125,7 @@ export function momentView(events: readonly RecordedEvent[], timeline: Whole, mo
     ),
     pending: pending.map(({ operation, waiting }) => ({ ...operationView(operation), waiting })),
     more,
+    conditions: step.conditions,
     outcome: outcomeText(outcome),
     blockage,
     live: timeline.live.filter(({ seq }) => seq === event.seq || (seq === null && event.seq === events.length)),

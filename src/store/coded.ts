@@ -143,6 +143,12 @@ export function codedStore<S extends Store>(store: S, codec: PayloadCodec): S {
       for (const [runId, events] of found) found.set(runId, await decodeEvents(events))
       return found
     },
+    eventsAfter: async (places, limit) => each(await store.eventsAfter(places, limit), decodeEvents),
+    rows: async (runIds, newest) => each(await store.rows(runIds, newest), coder.decodeRow),
+    relatives: async (runId, kind, page) => {
+      const { rows, next } = await store.relatives(runId, kind, page)
+      return { rows: await each(rows, coder.decodeRow), next }
+    },
     diagnose: async (ref) => {
       const found = await store.diagnose(ref)
       return found === null ? null : { ...found, run: await coder.decodeRow(found.run) }

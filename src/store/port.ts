@@ -10,6 +10,8 @@ import type { EventFacts, EventType, RecordedEvent } from '../core/events.js'
 import type { Hint } from '../core/hint.js'
 import type { ChildRequest } from '../core/operation.js'
 import type { Attributes, RunFilter, RunStatus, Tx } from '../core/types.js'
+import type { Overview } from './overview.js'
+import type { Statistics } from './statistics.js'
 
 export interface StartRequest {
   readonly runId: string
@@ -415,7 +417,7 @@ export interface RunDiagnosis {
   readonly queries: number
 }
 
-export interface Store {
+export interface Store extends Overview, Statistics {
   /** Where the data is, for people; no password in it. */
   readonly description: string
   migrate(): Promise<number>

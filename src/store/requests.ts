@@ -3,12 +3,25 @@ import { checkAttributes } from '../core/attributes.js'
 import { encode } from '../core/codec.js'
 import { durationMs } from '../core/duration.js'
 import { InvalidInputError } from '../core/errors.js'
+import type { EventFacts } from '../core/events.js'
 import { checkName, newRunId } from '../core/ids.js'
 import { checkPriority, oneOf } from '../core/options.js'
 import type { AnyWorkflow, StartOptions } from '../core/types.js'
 import { validate } from '../core/validate.js'
 import { definition } from '../core/workflow.js'
 import type { StartRequest } from './port.js'
+
+/** Under a symbol, so that no option of a user's can be taken for it. */
+const startFacts = Symbol('facts of the start')
+
+interface WithFacts extends StartOptions {
+  readonly [startFacts]?: EventFacts
+}
+
+/** The same options, with facts for the record of the start. */
+export function withStartFacts(options: StartOptions, facts: EventFacts): StartOptions {
+  return { ...options, [startFacts]: facts } as WithFacts
+}
 
 /** @throws InvalidInputError naming the option, or what of the input does not fit its schema */
 export async function startRequest(
@@ -50,7 +63,7 @@ export async function startRequest(
     timeoutMs:
       options.timeout === undefined ? (def?.timeoutMs ?? null) : durationMs(options.timeout, `${what}: timeout`),
     payload: encode(checked, `the input of workflow "${name}"`),
-    facts: null,
+    facts: (options as WithFacts)[startFacts] ?? null,
     attributes: options.attributes === undefined ? null : checkAttributes(options.attributes, what),
     ifClosed,
   }

@@ -1,4 +1,4 @@
-/** `stet/testing`: tests that run real workflows on a real Postgres, with a clock that they move. */
+/** `stet/testing`: tests that run real workflows, on a real Postgres or in memory, with a clock that they move. */
 export { type CrashOptions, crashEverywhere } from './crash.js'
 export { type TestEnv, type TestOptions, testEnv } from './env.js'
 export { type ReplayedHistory, replayHistory } from './history.js'

@@ -62,6 +62,8 @@ export class LateWrites {
       store.append(workerId, `${workerId}.late`, [event]),
       store.change(workerId, [change]),
     ])
-    return [...(appended.fenced ? [] : ['an event']), ...(changed.fenced ? [] : ['a change of the run'])]
+    const eventTaken = !appended.fenced && !appended.lost.has(runId)
+    const changeTaken = !changed.fenced && !changed.others.has(runId)
+    return [...(eventTaken ? ['an event'] : []), ...(changeTaken ? ['a change of the run'] : [])]
   }
 }

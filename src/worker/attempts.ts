@@ -156,7 +156,7 @@ export function longTimeout(ms: number, callback: () => void): NodeJS.Timeout {
 
 /** At most so many bodies at once; the others wait their turn. */
 export class StepSlots {
-  readonly #limit: number
+  readonly limit: number
   #used = 0
   #handing = false
   #waiting: (() => void)[] = []
@@ -164,7 +164,7 @@ export class StepSlots {
   #next = 0
 
   constructor(limit: number) {
-    this.#limit = limit
+    this.limit = limit
   }
 
   /** Calls `begin` when there is a slot; whoever got one gives it back with `release`. */
@@ -183,7 +183,7 @@ export class StepSlots {
     if (this.#handing) return
     this.#handing = true
     try {
-      while (this.#used < this.#limit && this.#next < this.#waiting.length) {
+      while (this.#used < this.limit && this.#next < this.#waiting.length) {
         const begin = this.#waiting[this.#next++]!
         if (this.#next === this.#waiting.length || this.#next === 10_000) {
           this.#waiting = this.#waiting.slice(this.#next)

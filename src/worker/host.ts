@@ -5,8 +5,10 @@ import type { Interceptor } from '../core/interceptors.js'
 import type { Operation } from '../core/operation.js'
 import type { ClaimedRun, Store } from '../store/port.js'
 import type { StepSlots } from './attempts.js'
+import type { Problem } from './blocking.js'
 import type { DbClock } from './clock.js'
 import type { Flusher } from './flusher.js'
+import type { Meter } from './meter.js'
 import type { RowChanger } from './rows.js'
 import type { Runner } from './runner.js'
 
@@ -28,9 +30,12 @@ export interface RunnerHost {
   readonly gate: Gate | undefined
   /** Around each attempt of a step. */
   readonly interceptors: readonly Interceptor[]
+  readonly meter: Meter | undefined
   /** False when the lease is over, as after a pause of the whole process: others may have gone on with the run. */
   mayBegin(): boolean
   log(level: LogLevel, message: string, fields: object): void
+  /** The run cannot go on. */
+  blocked(runner: Runner, problem: Problem): void
   /** The run is no longer held. `due`: when it wakes, if it waits. */
   released(runner: Runner, due: number | null): void
   /** Messages were accepted that the runner has not seen. */

@@ -7,7 +7,8 @@ import { maxChanges, type RowAnswer, type RowChange, type Store } from '../store
 
 interface Waiting {
   readonly change: RowChange
-  readonly done: (answer: Exclude<RowAnswer, 'locked'>) => void
+  /** `at`: when, by the database's clock. */
+  readonly done: (answer: Exclude<RowAnswer, 'locked'>, at: number) => void
   tries: number
 }
 
@@ -70,7 +71,7 @@ export class RowChanger {
     while (this.#waiting.length > 0 && !this.#stopped) {
       const batch = this.#waiting.splice(0, maxChanges)
       try {
-        const { others, fenced } = await this.#store.change(
+        const { at, others, fenced } = await this.#store.change(
           this.#workerId,
           batch.map(({ change }) => change),
         )
@@ -78,7 +79,7 @@ export class RowChanger {
           this.#onFenced()
           break
         }
-        this.#answer(batch, others)
+        this.#answer(batch, at, others)
       } catch (error) {
         this.#onFailed(error)
         break
@@ -87,7 +88,7 @@ export class RowChanger {
     this.#busy = false
   }
 
-  #answer(batch: readonly Waiting[], others: ReadonlyMap<string, Exclude<RowAnswer, 'changed'>>): void {
+  #answer(batch: readonly Waiting[], at: number, others: ReadonlyMap<string, Exclude<RowAnswer, 'changed'>>): void {
     const closed: string[] = []
     for (const waiting of batch) {
       const answer = others.get(waiting.change.runId) ?? 'changed'
@@ -96,7 +97,7 @@ export class RowChanger {
         continue
       }
       if (answer === 'changed' && waiting.change.terminal !== null) closed.push(waiting.change.runId)
-      waiting.done(answer)
+      waiting.done(answer, at)
     }
     if (closed.length > 0) this.#onClosed(closed)
     if (batch.some(({ change }) => change.terminal !== null && change.hasChildren)) this.#onLeftChildren()
@@ -111,10 +112,10 @@ export class RowChanger {
   /** Where many send messages to one run, its row is locked by one after the other, and never free when it is looked at. */
   async #inTurn(waiting: Waiting): Promise<void> {
     try {
-      const { others, fenced } = await this.#store.changeInTurn(this.#workerId, waiting.change)
+      const { at, others, fenced } = await this.#store.changeInTurn(this.#workerId, waiting.change)
       if (this.#stopped) return
       if (fenced) this.#onFenced()
-      else this.#answer([waiting], others)
+      else this.#answer([waiting], at, others)
     } catch (error) {
       this.#onFailed(error)
     }

@@ -20,7 +20,7 @@ import { type ClaimedRun, type InboxMessage, type LoadedRun, type RowChange, sus
 import { attemptEnd, attemptFacts, isAtMostOnce, marks } from './attempt-ends.js'
 import { Attempt, type AttemptResult } from './attempts.js'
 import { AttributeWriter } from './attributes.js'
-import { blockSuspect, type Problem, problemOf } from './blocking.js'
+import { blockSuspect, problemOf } from './blocking.js'
 import { bodyOf } from './bodies.js'
 import { Checkpoints } from './checkpoints.js'
 import { checkedInput, childEvent, childFacts, childStart } from './children.js'
@@ -160,6 +160,7 @@ export class Runner {
   // ── delivering events ──────────────────────────────────────────────────────────────────────────
 
   #committed(events: RecordedEvent[]): void {
+    this.#host.meter?.committed(this.claimed, events, this.#execution)
     if (this.#state === 'gone') return
     if (this.#apart && events.some(({ type }) => !marks.has(type))) {
       this.#apart = false
@@ -336,9 +337,8 @@ export class Runner {
       },
       (result) => {
         const { gate } = this.#host
-        const goOn = () => this.#attemptOver(operation, result, began)
-        if (gate === undefined || this.gone) goOn()
-        else gate.effect(this, operation, goOn)
+        if (gate === undefined || this.gone) this.#attemptOver(operation, result, began)
+        else gate.effect(this, operation, () => this.#attemptOver(operation, result, began))
       },
     )
     this.#attempts.set(operation.index, attempt)
@@ -600,12 +600,8 @@ export class Runner {
     this.#state = 'leaving'
     const problem = await problemOf(this.#host.store, this.#execution, blockage)
     if (this.gone) return
-    this.#logBlocked(problem)
+    this.#host.blocked(this, problem)
     this.#leave({ status: 'blocked', problem: JSON.stringify(problem) }, null)
-  }
-
-  #logBlocked({ message }: Problem): void {
-    this.#host.log('error', `run is blocked: ${message}`, { run: this.runId, workflow: this.definition.name })
   }
 
   #leave(change: Partial<RowChange> & { status: RowChange['status'] }, due: number | null): void {
@@ -626,7 +622,8 @@ export class Runner {
         successor: null,
         ...change,
       },
-      (answer) => {
+      (answer, at) => {
+        if (answer === 'changed') this.#host.meter?.left(this.claimed, change.status, at, this.#execution)
         if (this.#state === 'gone') return
         if (answer !== 'messages') {
           this.#parked = answer === 'changed' && change.status === 'waiting'
@@ -690,7 +687,7 @@ export class Runner {
     const { store, log } = this.#host
     try {
       const problem = await blockSuspect(store, this.#execution, this.claimed.claim)
-      if (problem !== null) this.#logBlocked(problem)
+      if (problem !== null) this.#host.blocked(this, problem)
     } catch (error) {
       log('debug', 'a suspicious run could not be looked into', { run: this.runId, ...describeError(error) })
     }

@@ -22,6 +22,7 @@ import { longTimeout, StepSlots } from './attempts.js'
 import { DbClock } from './clock.js'
 import { Flusher } from './flusher.js'
 import type { RunnerHost } from './host.js'
+import type { Meter, Slots } from './meter.js'
 import { QueryDesk } from './queries.js'
 import { RowChanger } from './rows.js'
 import { Runner } from './runner.js'
@@ -38,6 +39,8 @@ export interface WorkerSettings extends WorkerOptions {
   readonly gate?: RunnerHost['gate']
   /** What is called around attempts of steps; the first is the outermost. */
   readonly interceptors?: readonly Interceptor[]
+  /** Is told what the worker does. */
+  readonly meter?: Meter
   /** Called when all runs have been let go of; each time. */
   readonly onIdle?: () => void
 }
@@ -59,6 +62,7 @@ export class WorkerLoop implements Worker {
   readonly #hints: Hints
   readonly #log: Log
   readonly #settings: WorkerSettings
+  readonly #meter: Meter | undefined
   readonly #definitions: Map<string, Definition>
   readonly #lanes: { queues: string[]; workflows: { name: string; version: number }[] }
   readonly #maxRuns: number
@@ -93,6 +97,7 @@ export class WorkerLoop implements Worker {
     this.#hints = hints
     this.#log = log
     this.#settings = settings
+    this.#meter = settings.meter
     const defs = definitions(settings.workflows)
     this.#definitions = new Map(defs.map((definition) => [`${definition.name}@${definition.version}`, definition]))
     for (const queue of settings.queues ?? []) checkName(queue, 'queues')
@@ -152,6 +157,7 @@ export class WorkerLoop implements Worker {
     void this.#incarnate()
     await registered
     if (this.#state !== 'running') return
+    this.#meter?.started(() => this.#slotsInUse())
     await this.#store.unblock(this.#lanes.workflows)
     const gone = await this.#store.goneWorkers()
     await this.#takeOver(gone.filter((id) => id !== this.#incarnation?.id))
@@ -192,6 +198,7 @@ export class WorkerLoop implements Worker {
     }
     if (this.#watchdog !== null) originals.clearInterval(this.#watchdog)
     this.#unsubscribe?.()
+    await this.#meter?.stopped()
     this.#state = 'stopped'
     for (const resolve of this.#idleWaiters.splice(0)) resolve()
   }
@@ -279,7 +286,10 @@ export class WorkerLoop implements Worker {
         beat: (beat, sentAt) => this.#onBeat(incarnation, beat, sentAt),
         fenced: () => this.#fenced(incarnation),
         dead: (workerId) => void this.#takeOver([workerId]),
-        failed: (message) => this.#log.debug('the lease could not be renewed; trying again', { worker: id, message }),
+        failed: (message) => {
+          this.#meter?.counted('dbError')
+          this.#log.debug('the lease could not be renewed; trying again', { worker: id, message })
+        },
       })
     })
   }
@@ -317,6 +327,7 @@ export class WorkerLoop implements Worker {
     incarnation.over = true
     incarnation.flusher.stop()
     incarnation.rows.stop()
+    this.#meter?.counted('leaseLost')
     this.#log.warn('this worker lost its lease: its runs go to others, it goes on under a new id', {
       worker: incarnation.id,
       runs: incarnation.runners.size,
@@ -335,6 +346,7 @@ export class WorkerLoop implements Worker {
   /** A statement failed for good (not for want of a database): the runs of this incarnation start over. */
   #failed(incarnation: Incarnation, error: unknown): void {
     if (incarnation.over) return
+    this.#meter?.counted('dbError')
     if (this.#state === 'running')
       this.#log.error('a write of this worker failed', { message: (error as Error).message })
     this.#fenced(incarnation)
@@ -346,6 +358,7 @@ export class WorkerLoop implements Worker {
       if (this.#state !== 'running') return
       try {
         const { workers, runs, quarantined, nextDue } = await this.#store.takeOver(dead)
+        if (workers > 0) this.#meter?.counted('takenOver', workers)
         if (workers > 0 || runs > 0) this.#log.info('took over from workers that are gone', { workers, runs })
         for (const run of quarantined)
           this.#log.error('run is blocked: it keeps ending the process of its worker', { run })
@@ -358,7 +371,7 @@ export class WorkerLoop implements Worker {
           longTimeout(Math.max(0, nextDue - this.#clock.now()) + 1, again).unref()
         }
       } catch (error) {
-        if (this.#state === 'running') this.#log.warn('taking over failed', { message: (error as Error).message })
+        this.#troubled('taking over failed', error)
       }
     })
     this.#takingOver = mine
@@ -377,7 +390,7 @@ export class WorkerLoop implements Worker {
         if (told.posted.length > 0) this.#hints.publish([{ kind: 'message', runIds: told.posted }])
       }
     } catch (error) {
-      if (this.#state === 'running') this.#log.warn('telling children failed', { message: (error as Error).message })
+      this.#troubled('telling children failed', error)
     }
     this.#telling = false
   }
@@ -411,7 +424,7 @@ export class WorkerLoop implements Worker {
       if (incarnation.over) this.#claimAgain = true
       if (this.#suspectsReady) await this.#claimSuspect(incarnation)
     } catch (error) {
-      if (this.#state === 'running') this.#log.warn('claiming failed', { message: (error as Error).message })
+      this.#troubled('claiming failed', error)
     }
     this.#claiming = false
     if (this.#claimAgain && this.#state === 'running') void this.#claim()
@@ -445,7 +458,7 @@ export class WorkerLoop implements Worker {
       incarnation.runners.set(run.runId, runner)
       this.#settings.gate?.took(runner)
       if (this.#state !== 'running') runner.drain()
-      if (run.started !== null && run.msgs === 0) runner.begin(freshRun(run))
+      if (run.started !== null && run.msgs === 0) this.#begin(runner, freshRun(run))
       else toLoad.push(runner)
     }
     if (toLoad.length > 0) void this.#load(incarnation, toLoad)
@@ -465,7 +478,7 @@ export class WorkerLoop implements Worker {
         this.#claimAgain = true
       }
     } catch (error) {
-      if (this.#state === 'running') this.#log.warn('giving back failed', { message: (error as Error).message })
+      this.#troubled('giving back failed', error)
     }
     this.#claiming = false
     if (this.#claimAgain && this.#state === 'running') void this.#claim()
@@ -476,10 +489,27 @@ export class WorkerLoop implements Worker {
     try {
       const loaded = await this.#store.load(runners.map(({ runId }) => runId))
       if (incarnation.over) return
-      for (const runner of runners) runner.begin(loaded.get(runner.runId)!)
+      for (const runner of runners) this.#begin(runner, loaded.get(runner.runId)!)
     } catch (error) {
       this.#failed(incarnation, error)
     }
+  }
+
+  #begin(runner: Runner, loaded: LoadedRun): void {
+    this.#meter?.began(runner.claimed, loaded.events[0]!, this.#clock.now())
+    runner.begin(loaded)
+  }
+
+  #slotsInUse(): Slots {
+    const { used, limit } = this.#slots
+    return { runs: this.#incarnation?.runners.size ?? 0, maxRuns: this.#maxRuns, steps: used, maxSteps: limit }
+  }
+
+  /** Tried again by the next beat, hint or timer. */
+  #troubled(what: string, error: unknown): void {
+    if (this.#state !== 'running') return
+    this.#meter?.counted('dbError')
+    this.#log.warn(what, { message: (error as Error).message })
   }
 
   #hostOf(incarnation: Incarnation): RunnerHost {
@@ -496,6 +526,7 @@ export class WorkerLoop implements Worker {
       holdMs,
       gate,
       interceptors: interceptors.filter(({ step }) => step !== undefined),
+      meter: this.#meter,
       mayBegin: () => {
         if (incarnation.over) return false
         if (this.#leaseHolds(incarnation)) return true
@@ -504,6 +535,10 @@ export class WorkerLoop implements Worker {
         return false
       },
       log: (level: LogLevel, message, fields) => this.#log[level](message, fields),
+      blocked: ({ runId, claimed, definition: { name } }, { code, message }) => {
+        this.#meter?.blocked(claimed, code)
+        this.#log.error(`run is blocked: ${message}`, { run: runId, workflow: name })
+      },
       released: (runner, due) => this.#released(incarnation, runner, due),
       fetchInbox: (runner) => this.#fetchInbox(runner),
       publish: (hints) => this.#hints.publish(hints),
@@ -563,7 +598,7 @@ export class WorkerLoop implements Worker {
       if (woken < 1000) this.#wokenUpTo = upTo
       if (woken >= 1000) void this.#wake()
     } catch (error) {
-      if (this.#state === 'running') this.#log.warn('waking runs failed', { message: (error as Error).message })
+      this.#troubled('waking runs failed', error)
     }
     this.#claimSoon()
     this.#incarnation?.lease.poke()
@@ -601,7 +636,7 @@ export class WorkerLoop implements Worker {
         }
       } catch (error) {
         if (this.#state !== 'running') break
-        this.#log.warn('reading messages failed', { message: (error as Error).message })
+        this.#troubled('reading messages failed', error)
         // Not dropped: a run that could not park is waiting for just this.
         await new Promise<void>((resolve) => originals.setTimeout(resolve, 500))
         for (const runner of runners) this.#inboxWanted.add(runner)

@@ -130,6 +130,8 @@ test('live: the body of a step really runs, once, and is compared with what is o
   const { code, stdout } = await stet(args, { ...place, url: undefined })
   expect(code).toBe(0)
   expect(stdout).toMatch(/live step "authorize" really ran, \d+ ms: 'a2' \(on record: 'a1'\)/)
+  // What the code prints is not what the command says.
+  expect(stdout).not.toContain('REALLY')
   expect(stdout).toMatch(/live step "capture" really ran, \d+ ms: \{ amount: 44, auth: 'a1' \} \(as on record\)/)
 })
 

@@ -293,19 +293,17 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
     test('gives runs out by priority, then by age, so many as are wanted', async () => {
       await using s = await scene()
       const worker = await s.worker()
-      for (const [runId, priority] of [
-        ['run_a', 0],
-        ['run_b', 5],
-        ['run_c', 0],
-        ['run_d', 5],
-        ['run_e', -1],
-      ] as const) {
+      const priorities = { run_a: 0, run_b: 5, run_c: 0, run_d: 5, run_e: -1 }
+      // The first to be started, and the last to be due among its equals.
+      await s.start({ runId: 'run_late', delayMs: 4 })
+      for (const [runId, priority] of Object.entries(priorities)) {
         await s.start({ runId, priority })
         await s.pass(1)
       }
-      expect((await worker.claim(3)).map(({ runId }) => runId)).toEqual(['run_b', 'run_d', 'run_a'])
-      expect((await worker.claim(3)).map(({ runId }) => runId)).toEqual(['run_c', 'run_e'])
-      expect(await worker.claim(3)).toEqual([])
+      await s.store.wake()
+      expect((await worker.claim(4)).map(({ runId }) => runId)).toEqual(['run_b', 'run_d', 'run_a', 'run_c'])
+      expect((await worker.claim(4)).map(({ runId }) => runId)).toEqual(['run_late', 'run_e'])
+      expect(await worker.claim(4)).toEqual([])
     })
 
     test('gives what a worker needs, and the whole history of a run that was never begun', async () => {
@@ -834,6 +832,11 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
       const run = await s.held(worker, { runId: 'run_a' })
       await s.store.unregister(worker.id)
       expect((await worker.append(run, [step])).fenced).toBe(true)
+      expect((await worker.park(run)).fenced).toBe(true)
+      // Also while nobody has taken its runs yet.
+      expect(await s.store.saveCheckpoint(worker.id, 'run_a', 1, 1, '1')).toBe(false)
+      expect(await s.store.setAttributes(worker.id, 'run_a', 1, '{"a":1}')).toBe(false)
+      expect(await s.store.transaction(worker.id, { ...run, op: 1 }, async () => '1')).toBeNull()
       expect(await s.store.takeOver([])).toMatchObject({ workers: 0, runs: 1 })
     })
 
@@ -883,20 +886,6 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
       await worker.park(run)
       await s.post(signal('run_a', 'a'))
       expect((await worker.claimOne()).crashes).toBe(0)
-    })
-
-    test('messages that came while nobody could be told are found', async () => {
-      await using s = await scene()
-      const worker = await s.worker()
-      const run = await s.held(worker, { runId: 'run_a' })
-      await s.post(signal('run_a', 'a'))
-      // Parked without a look at what came.
-      await worker.park(run, { seen: null })
-      expect((await s.row('run_a')).status).toBe('waiting')
-      await s.store.takeOver([])
-      expect((await s.row('run_a')).status).toBe('waiting')
-      await s.post(signal('run_a', 'b'))
-      expect((await s.row('run_a')).status).toBe('pending')
     })
 
     test('runs that a worker owns without knowing of it are given back', async () => {

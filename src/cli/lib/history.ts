@@ -4,7 +4,6 @@ import { describeRow } from '../../client/describe.js'
 import { RunNotFoundError } from '../../core/errors.js'
 import type { RecordedEvent } from '../../core/events.js'
 import { type ExportedRun, fromHistoryFile } from '../../core/history-file.js'
-import { connect } from './connect.js'
 import { UsageError } from './errors.js'
 import type { DatabaseOptions } from './options.js'
 
@@ -25,6 +24,8 @@ export async function readHistory(target: string, options: DatabaseOptions): Pro
 export async function readHistories(targets: readonly string[], options: DatabaseOptions): Promise<FoundHistory[]> {
   const files = targets.map(readHistoryFile)
   if (!files.includes(null)) return files as FoundHistory[]
+  // A file needs nothing of what talks to a database: half of the start of a short command.
+  const { connect } = await import('./connect.js')
   await using connection = await connect(options)
   const { store } = connection
   const found: FoundHistory[] = []

@@ -28,6 +28,7 @@ const commands: Record<string, Entry> = {
     summary: 'which versions have open runs, and whether a worker has them',
     load: () => import('../versions.js'),
   },
+  stats: { summary: 'how long steps and runs took, and how often they failed', load: () => import('../stats.js') },
   check: {
     summary: 'replay all open runs against the code at hand, before a deploy',
     load: () => import('../check.js'),
@@ -37,6 +38,7 @@ const commands: Record<string, Entry> = {
   why: { summary: 'say in one sentence why a run is where it is', load: () => import('../why.js') },
   diff: { summary: 'what differs between two runs, or two versions of the code', load: () => import('../diff.js') },
   graph: { summary: 'the graph of a run as text, JSON, dot or mermaid', load: () => import('../graph.js') },
+  dashboard: { summary: 'serve the HTTP API and its live feed', load: () => import('../dashboard.js') },
   migrate: { summary: "bring the database to this release's schema", load: () => import('../migrate.js') },
   db: { summary: 'the embedded Postgres: url, start, stop, reset, path, status', load: () => import('../db.js') },
   doctor: { summary: 'check everything that stet needs, and find stuck runs', load: () => import('../doctor.js') },

@@ -3,7 +3,9 @@
  * FORCE_COLOR are obeyed by Node itself in `hasColors`); nothing that a workflow or a user named can move the cursor.
  */
 import { stripVTControlCharacters, styleText } from 'node:util'
-import { encode } from '../../core/codec.js'
+import { plain, replaceUnusual } from '../../client/json.js'
+
+export { plain } from '../../client/json.js'
 
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan'
 
@@ -59,22 +61,6 @@ export function jsonText(value: unknown, indent?: number): string {
 
 function escaped(character: string): string {
   return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
-}
-
-function replaceUnusual(_key: string, value: unknown): unknown {
-  return value instanceof Error ? errorJson(value) : typeof value === 'bigint' ? String(value) : value
-}
-
-function errorJson(error: Error): object {
-  const { name, message, cause, code } = error as Error & { code?: unknown }
-  return { name, message, ...(code === undefined ? {} : { code }), ...(cause === undefined ? {} : { cause }) }
-}
-
-/** Any value that stet can store, as JSON: dates and maps in the form in which SQL shows them. */
-export function plain(value: unknown): unknown {
-  const text = encode(value, 'the value')
-  if (text === null) return null
-  return text.startsWith('~') ? JSON.parse(text.slice(2)).json : JSON.parse(text)
 }
 
 /** A value on one line of at most `max` characters. */

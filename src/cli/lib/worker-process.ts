@@ -3,7 +3,10 @@ import { InvalidInputError } from '../../core/errors.js'
 import type { RecordedEvent } from '../../core/events.js'
 import type { Log, WorkerOptions } from '../../core/types.js'
 import { describeOutcome, verifyReplay } from '../../core/verify.js'
+import { WorkerMeter } from '../../observe/meter.js'
+import type { MetricsServer } from '../../observe/metrics-server.js'
 import { Stet } from '../../stet.js'
+import type { Store } from '../../store/port.js'
 import { hasWork } from '../../store/postgres/diagnostics.js'
 import type { Runner } from '../../worker/runner.js'
 import { WorkerLoop } from '../../worker/worker.js'
@@ -24,6 +27,8 @@ export interface WorkerSpec {
   readonly pretty: boolean
   /** How long running steps may go on after being told to stop, ms. */
   readonly drainMs: number
+  /** Where Prometheus finds what this process does; default: nowhere. */
+  readonly metrics?: { readonly host: string; readonly port: number }
 }
 
 /** How often `once` looks again while it has nothing in hand but the database has. */
@@ -42,21 +47,26 @@ export async function runWorker(
   const { found } = await loadWorkflows(spec.patterns ?? undefined)
   const edges = await readEdges()
   const stet = new Stet({ url: spec.url, log, ...edges })
+  let metrics: MetricsServer | null = null
   try {
     const { store, hints } = await stet.internals()
     const idle = new Idle()
+    const meter = new WorkerMeter(store, log)
     const worker = new WorkerLoop(store, hints, log, {
       workflows: found.map(({ workflow }) => workflow),
       drainMs: spec.drainMs,
       interceptors: edges.interceptors ?? [],
+      meter,
       onIdle: () => idle.now(),
       ...(spec.queues === null ? {} : { queues: [...spec.queues] }),
       ...(spec.concurrency === null ? {} : { concurrency: spec.concurrency! }),
       ...(spec.verify ? { verify: (runner, events) => void check(runner, events, log) } : {}),
     })
     if (stop.aborted) return
+    if (spec.metrics !== undefined) metrics = await openMetrics(store, meter, spec.metrics)
     await worker.start()
     const queues = spec.queues ?? [...new Set(['default', ...found.map(({ definition }) => definition.queue)])]
+    if (metrics !== null) log.info('metrics', { url: metrics.url })
     log.info('worker started', { workflows: listNames(found), queues: queues.join(', ') })
     started(found.map(({ definition }) => definition.name))
     const stopped = new Promise<'stopped'>((resolve) => {
@@ -78,8 +88,22 @@ export async function runWorker(
     await worker.stop()
     log.info('worker stopped')
   } finally {
+    await metrics?.close()
     await stet.close()
   }
+}
+
+/** Loaded by those alone who want it. */
+async function openMetrics(
+  store: Store,
+  meter: WorkerMeter,
+  at: NonNullable<WorkerSpec['metrics']>,
+): Promise<MetricsServer> {
+  const [{ prometheus }, { serveMetrics }] = await Promise.all([
+    import('../../observe/prometheus.js'),
+    import('../../observe/metrics-server.js'),
+  ])
+  return serveMetrics(prometheus(store, meter), at)
 }
 
 /** Tells of each time that the worker holds no run. */

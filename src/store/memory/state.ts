@@ -186,7 +186,7 @@ export function record(
   })
 }
 
-/** Accepts a message: a run that waits is ready with it. */
+/** Accepts a message. A run that waits is ready with it, so none waits with a message that it has not seen. */
 export function accept(run: Run, { kind, name, payload, messageId }: Omit<InboxMessage, 'n'>, at: number): number {
   const n = ++run.msgs
   if (messageId !== null) run.messageIds.set(messageId, null)

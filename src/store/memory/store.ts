@@ -18,10 +18,12 @@ import { diagnose } from './diagnosis.js'
 import { forkRun } from './forks.js'
 import { holdLease } from './lease.js'
 import { closeUnowned, postMessages, readAnswers, readMessages } from './messages.js'
+import { overviewOf } from './overview.js'
 import { answerQuery, askQuery, collectAnswers, takeQueries } from './queries.js'
 import { listRuns, readResults, rowOf } from './reads.js'
 import { startAndPost, startRuns } from './starts.js'
 import { eventOf, makeReady, State } from './state.js'
+import { statisticsOf } from './stats.js'
 import { readTime, runningRuns } from './time.js'
 import { transactionStep } from './transactions.js'
 import { countVersions, setVersion } from './versions.js'
@@ -36,12 +38,10 @@ export function createMemoryStore(clock: MemoryClock = new MemoryClock()): Memor
   const state = new State(clock)
   let closed = false
   const answer = <T>(body: () => T): Promise<T> =>
-    new Promise((resolve, reject) => {
+    new Promise((resolve) => {
       if (closed) throw new StetError('closed', 'the in-memory store was closed.')
       const value = body()
-      originals.setImmediate(() =>
-        closed ? reject(new StetError('closed', 'the in-memory store was closed.')) : resolve(value),
-      )
+      originals.setImmediate(() => resolve(value))
     })
   /** Leases and questions are on real time. */
   const real = () => originals.performanceNow()
@@ -125,6 +125,8 @@ export function createMemoryStore(clock: MemoryClock = new MemoryClock()): Memor
     answerQuery: (given) => answer(() => answerQuery(state, given)),
     unblock: (workflows) => answer(() => unblock(state, workflows)),
     now: () => answer(() => clock.now()),
+    ...overviewOf(state, answer, real),
+    ...statisticsOf(state, answer, real),
 
     publish: (hints) => answer(() => state.hints.publish(hints)),
     subscribe: (listener) =>

@@ -10,11 +10,11 @@ export function readTime(state: State, lanes: WorkerLanes): TimeReading {
   let busy = false
   let next: TimeReading['next'] = null
   for (const run of state.open) {
-    const { runId, workflow, status, due, msgs, seen, claim } = run
+    const { runId, workflow, status, due } = run
     if (status === 'running') busy = true
     else if (status === 'pending') busy ||= isReady(run, now) && served.some((each) => suits(run, each))
     else if (status === 'waiting') {
-      busy ||= (due !== null && due <= now) || (msgs > seen && claim > 0)
+      busy ||= due !== null && due <= now
       if (due !== null && (next === null || due < next.due)) next = { runId, workflow, due }
     }
   }

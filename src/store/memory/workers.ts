@@ -28,9 +28,7 @@ export function beat(state: State, { id, ...lanes }: WorkerInfo, real: number, l
     queries: [...state.queries.values()].some(({ takenBy }) => takenBy === null),
     nextDue: leastOf(waiting.map(({ due }) => due)),
     overdue:
-      [...state.workers.values()].some(({ expiresAt }) => expiresAt < real) ||
-      open.some((run) => isOrphan(state, run)) ||
-      waiting.some(isUnread),
+      [...state.workers.values()].some(({ expiresAt }) => expiresAt < real) || open.some((run) => isOrphan(state, run)),
     owned: own.length,
     msgs: own.flatMap(({ runId, msgs }) => (msgs > 0 ? [{ runId, msgs }] : [])),
     neighbour: neighbourOf(state, id),
@@ -66,7 +64,6 @@ export function takeOver(state: State, dead: readonly string[], real: number): T
   const at = state.at()
   const orphans = [...state.open].filter((run) => isOrphan(state, run))
   for (const run of orphans) giveBack(run, at)
-  for (const run of state.open) if (run.status === 'waiting' && isUnread(run)) makeReady(run, at)
   const pausing = orphans.filter(({ status, due }) => status === 'pending' && due! > at)
   return {
     workers: ended.length,
@@ -110,11 +107,6 @@ export function unblock(state: State, workflows: WorkerInfo['workflows']): numbe
 /** Its worker is gone. */
 function isOrphan(state: State, { owner }: Run): boolean {
   return owner !== null && !state.workers.has(owner)
-}
-
-/** Messages came that it has not looked at. */
-function isUnread({ msgs, seen, claim }: Run): boolean {
-  return msgs > seen && claim > 0
 }
 
 function leastOf(times: readonly (number | null)[]): number | null {

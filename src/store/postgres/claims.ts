@@ -90,7 +90,7 @@ SELECT h.run_id, h.seq, h.type, h.op, h.name, h.payload, h.facts, (extract(epoch
 
 export const historyPage = 5_000
 
-function toEvent(row: any): RecordedEvent {
+export function toEvent(row: any): RecordedEvent {
   return {
     seq: row.seq,
     type: row.type,

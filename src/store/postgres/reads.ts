@@ -6,13 +6,13 @@ import type { Db } from './db.js'
 
 const ms = (column: string) => `(extract(epoch FROM ${column}) * 1000)::float8`
 
-const rowColumns = `
+export const rowColumns = `
   r.run_id, r.id, r.workflow, r.version, r.queue, r.priority, r.status, r.owner, r.claim, r.waits, r.problem, r.error_name, r.error_message,
   r.attributes, r.forked_from, r.forked_seq, r.parent_run_id, (SELECT p.id FROM stet_store.runs p WHERE p.run_id = r.parent_run_id) AS parent_id, ${ms('r.due')} AS due, ${ms('r.created_at')} AS created_at, ${ms('r.started_at')} AS started_at,
   ${ms('r.closed_at')} AS closed_at, ${ms('r.deadline')} AS deadline,
   (SELECT h.seq FROM stet_store.history h WHERE h.run_id = r.run_id ORDER BY h.seq DESC LIMIT 1) AS history_length`
 
-function toRow(row: any): RunRow {
+export function toRow(row: any): RunRow {
   return {
     runId: row.run_id,
     id: row.id,

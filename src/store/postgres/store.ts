@@ -15,9 +15,11 @@ import { publish, subscribe } from './hints.js'
 import { holdLease } from './lease.js'
 import { closeUnowned, Posting, postMessages, readAnswers, readMessages } from './messages.js'
 import { migrate } from './migrate.js'
+import { overviewOf } from './overview.js'
 import { answerQuery, askQuery, collectAnswers, takeQueries } from './queries.js'
 import { findRun, listRuns, readResults } from './reads.js'
 import { startAndPost, startRuns } from './starts.js'
+import { statisticsOf } from './stats.js'
 import { transactionStep } from './transactions.js'
 import { countVersions, setVersion } from './versions.js'
 import { giveBackStrays, goneWorkers, takeOver } from './workers.js'
@@ -170,6 +172,8 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
         })
         return rows[0].now
       }),
+    ...overviewOf(db),
+    ...statisticsOf(db),
 
     publish: (hints) => publish(db.rows, hints),
     subscribe: (listener) => subscribe(db, listener),

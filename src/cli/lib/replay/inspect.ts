@@ -16,23 +16,19 @@ import type { ReplayResult } from './text.js'
 export interface InspectOptions {
   /** A port of 127.0.0.1; true: any. */
   readonly port: number | true
+  /** A debugger holds this process already. */
+  readonly attached: boolean
   readonly breaks: readonly string[]
   readonly live: readonly string[]
-}
-
-/** A debugger is attached already, or will be: VS Code does that to processes that it starts. */
-export function isInspected(): boolean {
-  return inspector.url() !== undefined
 }
 
 /** @throws InvalidInputError for a break that the history does not have; what the loading of the code throws */
 export async function inspectReplay(
   history: FoundHistory,
   workflows: readonly string[] | undefined,
-  { port, breaks: wanted, live }: InspectOptions,
+  { port, attached, breaks: wanted, live }: InspectOptions,
 ): Promise<ReplayResult> {
   const parsed = wanted.map((text) => parseBreak(text, history.events))
-  const attached = isInspected()
   // Whoever comes with a debugger of their own needs a first stop, to set breakpoints of their own.
   const stops: Break[] = parsed.length === 0 && !attached ? [{ event: 1 }] : parsed
   const calls = await callPlaces(history, workflows, stops)

@@ -64,9 +64,8 @@ export function momentText(moment: MomentView, look: Look): string {
   return lines.join('\n')
 }
 
-function pendingText({ seq, pending, more }: MomentView, look: Look): string[] {
-  if (pending.length === 0) return []
-  const lines: string[] = []
+function pendingText({ seq, pending, more, conditions }: MomentView, look: Look): string[] {
+  const lines = conditions.slice(0, maxPending).map((where) => `  waits  ${placed('a condition', where)}`)
   for (const { text, where, waiting } of pending.slice(0, maxPending)) {
     lines.push(`  waits  ${placed(text, where)}`)
     // What ran in this very turn is shown above.

@@ -2,7 +2,7 @@
 import { createInterface, type Interface } from 'node:readline'
 import type { MomentView } from '../../../debug/view.js'
 import { clean, cleanLines, out, paint, paintTalk, say } from '../term.js'
-import { type Replayer, type ReplaySpec, startReplayer } from './child.js'
+import { type Replayer, type ReplaySpec, startReplayer } from './replayer.js'
 import { momentText, openedText } from './screen.js'
 import { liveText } from './text.js'
 

@@ -61,7 +61,7 @@ function rangesText(places: readonly Place[]): string {
     .join('; ')
 }
 
-export function verdictText({ outcome, blockage, pending }: Whole, events: readonly RecordedEvent[]): string {
+export function verdictText({ outcome, blockage, pending, steps }: Whole, events: readonly RecordedEvent[]): string {
   if (blockage !== null) {
     const { message, where } = blockage
     const place = where === undefined || message.includes(where) ? '' : `\n  at ${where}`
@@ -71,7 +71,11 @@ export function verdictText({ outcome, blockage, pending }: Whole, events: reado
     const closed = /^Run(Completed|Failed|Cancelled)$/.test(events.at(-1)!.type)
     return `${paint('green', '✓')} ${cleanLines(describeOutcome(outcome))}${closed ? ', as recorded' : ''}`
   }
-  const waits = pending.map((operation) => `    ${operationText(operationView(operation))}`)
+  const conditions = steps.at(-1)?.conditions ?? []
+  const waits = [
+    ...pending.map((operation) => operationView(operation)),
+    ...conditions.map((where) => ({ text: 'a condition', where })),
+  ].map((wait) => `    ${operationText(wait)}`)
   return [`${paint('green', '✓')} the code fits the history, which ends here. It waits for:`, ...waits].join('\n')
 }
 

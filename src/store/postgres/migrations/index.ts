@@ -2,6 +2,8 @@ import { m0001 } from './m0001.js'
 import { m0002 } from './m0002.js'
 import { m0003 } from './m0003.js'
 import { m0004 } from './m0004.js'
+import { m0005 } from './m0005.js'
+import { m0006 } from './m0006.js'
 
 /** In order; the place in this list, from 1, is the migration's number. Forward only: a released one never changes. */
-export const migrations: readonly string[] = [m0001, m0002, m0003, m0004]
+export const migrations: readonly string[] = [m0001, m0002, m0003, m0004, m0005, m0006]

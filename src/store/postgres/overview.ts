@@ -1,0 +1,145 @@
+import type { RecordedEvent } from '../../core/events.js'
+import type { RunStatus } from '../../core/types.js'
+import type { LiveWorker, Overview, Page } from '../overview.js'
+import { maxCounted, type RunRow } from '../port.js'
+import { intArray, textArray } from './arrays.js'
+import { beginAudit, endAudit, readAudit } from './audit.js'
+import { toEvent } from './claims.js'
+import type { Db } from './db.js'
+import { rowColumns, toRow } from './reads.js'
+
+/** How long a call waits for a database that does not answer, before it says so. */
+const patient = { giveUpAfterMs: 15_000 }
+
+export function overviewOf(db: Db): Overview {
+  return {
+    eventsAfter: (places, limit) => db.retrying('read events', () => eventsAfter(db, places, limit), patient),
+    rows: (runIds, newest) => db.retrying('read runs', () => readRows(db, runIds, newest), patient),
+    relatives: (runId, kind, page) =>
+      db.retrying('read relatives of a run', () => readRelatives(db, runId, kind, page), patient),
+    countRuns: () => db.retrying('count runs', () => countRuns(db), patient),
+    liveWorkers: () => db.retrying('list workers', () => liveWorkers(db), patient),
+    knownWorkflows: () => db.retrying('list workflows', () => knownWorkflows(db), patient),
+    // Not tried again: an action would be on record twice. Whoever acts is told, and has done nothing yet.
+    beginAudit: (entries) => beginAudit(db, entries),
+    endAudit: (ends) => db.retrying('record an action', () => endAudit(db, ends), patient),
+    readAudit: (page) => db.retrying('read actions', () => readAudit(db, page), patient),
+  }
+}
+
+async function eventsAfter(
+  db: Db,
+  places: readonly { readonly runId: string; readonly after: number }[],
+  limit: number,
+): Promise<RecordedEvent[][]> {
+  const found: RecordedEvent[][] = places.map(() => [])
+  const { rows } = await db.query({
+    name: 'stet_events_after',
+    text: `SELECT u.i, h.seq, h.type, h.op, h.name, h.payload, h.facts, (extract(epoch FROM h.at) * 1000)::float8 AS at
+             FROM unnest($1::int[], $2::text[], $3::int[]) AS u(i, id, after),
+                  LATERAL (SELECT * FROM stet_store.history h WHERE h.run_id = u.id AND h.seq > u.after ORDER BY h.seq LIMIT $4) h
+            ORDER BY u.i, h.seq`,
+    values: [
+      intArray(places.map((_, i) => i)),
+      textArray(places.map(({ runId }) => runId)),
+      intArray(places.map(({ after }) => after)),
+      limit,
+    ],
+  })
+  for (const row of rows) found[row.i]!.push(toEvent(row))
+  return found
+}
+
+async function readRows(db: Db, runIds: readonly string[], newest: number): Promise<RunRow[]> {
+  const { rows } = await db.query({
+    name: 'stet_rows',
+    text: `SELECT ${rowColumns}
+             FROM (SELECT id COLLATE "C" AS id FROM unnest($1::text[]) AS u(id)
+                   UNION (SELECT run_id FROM stet_store.runs ORDER BY run_id DESC LIMIT $2)) w
+             JOIN stet_store.runs r ON r.run_id = w.id ORDER BY r.run_id DESC`,
+    values: [textArray(runIds), newest],
+  })
+  return rows.map(toRow)
+}
+
+const related = { child: 'parent_run_id', fork: 'forked_from' } as const
+
+async function readRelatives(
+  db: Db,
+  runId: string,
+  kind: 'child' | 'fork',
+  { limit, after }: Page,
+): Promise<{ rows: RunRow[]; next: string | null }> {
+  const { rows } = await db.query({
+    text: `SELECT ${rowColumns} FROM stet_store.runs r
+            WHERE r.${related[kind]} = $1 ${after === undefined ? '' : 'AND r.run_id < $3'} ORDER BY r.run_id DESC LIMIT $2`,
+    values: [runId, limit + 1, ...(after === undefined ? [] : [after])],
+  })
+  const page = rows.slice(0, limit).map(toRow)
+  return { rows: page, next: rows.length > limit ? page.at(-1)!.runId : null }
+}
+
+/** Each status by the index that has its runs alone. */
+const counted: Record<RunStatus, string> = {
+  pending: `status = 'pending'`,
+  running: `owner IS NOT NULL AND status = 'running'`,
+  waiting: `status = 'waiting'`,
+  paused: `status = 'paused'`,
+  blocked: `status = 'blocked'`,
+  completed: `closed_at IS NOT NULL AND status = 'completed'`,
+  failed: `closed_at IS NOT NULL AND status = 'failed'`,
+  cancelled: `closed_at IS NOT NULL AND status = 'cancelled'`,
+  terminated: `closed_at IS NOT NULL AND status = 'terminated'`,
+  continued: `closed_at IS NOT NULL AND status = 'continued'`,
+}
+
+const countAll = Object.entries(counted)
+  .map(
+    ([status, where]) =>
+      `(SELECT count(*)::int FROM (SELECT FROM stet_store.runs WHERE ${where} LIMIT ${maxCounted + 1}) x) AS ${status}`,
+  )
+  .join(', ')
+
+async function countRuns(db: Db): Promise<Record<RunStatus, number>> {
+  const { rows } = await db.query({ name: 'stet_count_runs', text: `SELECT ${countAll}` })
+  return rows[0]
+}
+
+async function liveWorkers(db: Db): Promise<LiveWorker[]> {
+  const { rows } = await db.query({
+    text: `SELECT w.id, w.host, w.pid, w.queues, w.workflows, w.versions,
+                  (extract(epoch FROM w.started_at) * 1000)::float8 AS started_at,
+                  greatest(0, extract(epoch FROM clock_timestamp() - w.beat_at) * 1000)::float8 AS beat_age_ms,
+                  (SELECT count(*)::int FROM (SELECT FROM stet_store.runs r WHERE r.owner = w.id LIMIT $1) x) AS runs
+             FROM stet_store.workers w WHERE w.expires_at > clock_timestamp() ORDER BY w.id LIMIT 1000`,
+    values: [maxCounted + 1],
+  })
+  return rows.map(({ id, host, pid, queues, workflows, versions, started_at, beat_age_ms, runs }) => ({
+    ...{ id, host, pid, queues, runs, startedAt: started_at, beatAgeMs: beat_age_ms },
+    workflows: workflows.map((name: string, i: number) => ({ name, version: versions[i] })),
+  }))
+}
+
+/** From one workflow and version to the next in the index: as many steps as there are of them, not of runs. */
+async function knownWorkflows(db: Db): Promise<{ name: string; version: number; served: boolean }[]> {
+  const { rows } = await db.query({
+    text: `WITH RECURSIVE closed AS (
+             (SELECT workflow, version FROM stet_store.runs WHERE closed_at IS NOT NULL ORDER BY workflow, version LIMIT 1)
+             UNION ALL
+             SELECT n.workflow, n.version
+               FROM closed c, LATERAL (SELECT r.workflow, r.version FROM stet_store.runs r
+                                        WHERE r.closed_at IS NOT NULL AND (r.workflow, r.version) > (c.workflow, c.version)
+                                        ORDER BY r.workflow, r.version LIMIT 1) n),
+           live AS MATERIALIZED (
+             SELECT v.name COLLATE "C" AS name, v.version FROM stet_store.workers w, unnest(w.workflows, w.versions) AS v(name, version)
+              WHERE w.expires_at > clock_timestamp()),
+           known AS (
+             (SELECT workflow, version FROM closed LIMIT 1000)
+             UNION SELECT name, version FROM live
+             UNION SELECT workflow, version
+                     FROM (SELECT workflow, version FROM stet_store.runs ORDER BY run_id DESC LIMIT 1000) newest)
+           SELECT workflow AS name, version, EXISTS (SELECT FROM live l WHERE l.name = workflow AND l.version = k.version) AS served
+             FROM known k WHERE version > 0 ORDER BY workflow, version`,
+  })
+  return rows
+}

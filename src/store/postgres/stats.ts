@@ -1,0 +1,220 @@
+/**
+ * Statistics. Two workers add to the same row one after the other; both take their rows in the order of the key, so
+ * that neither waits for the other in a circle.
+ */
+import {
+  type Buckets,
+  counters,
+  hoursKeptMs,
+  maxBacklog,
+  minutesKeptMs,
+  type QueueBacklog,
+  rollUpBatch,
+  type Statistics,
+  type StatsGroup,
+  type StatsQuery,
+  type Tally,
+} from '../statistics.js'
+import { floatArray, intArray, textArray } from './arrays.js'
+import type { Db } from './db.js'
+
+const key = 'seconds, at, workflow, version, step'
+const names = counters.join(', ')
+
+/** Where spans of time are counted from: not from the session's midnight, which is another in another time zone. */
+const origin = "timestamptz '2000-01-01 00:00:00+00'"
+
+const onTopOf = `
+ON CONFLICT (${key}) DO UPDATE SET ${counters.map((name) => `${name} = s.${name} + EXCLUDED.${name}`).join(', ')},
+   duration = stet_store.add_histogram(s.duration, EXCLUDED.duration), delay = stet_store.add_histogram(s.delay, EXCLUDED.delay)`
+
+const firstCounter = 6
+
+const add = `
+WITH once AS (
+  INSERT INTO stet_store.stats_sources AS s (source, n, at) VALUES ($1, $2, clock_timestamp())
+      ON CONFLICT (source) DO UPDATE SET n = EXCLUDED.n, at = EXCLUDED.at WHERE s.n < EXCLUDED.n
+  RETURNING date_bin('1 minute', stet_store.clock(), ${origin}) AS minute)
+INSERT INTO stet_store.stats AS s (${key}, ${names}, duration, delay)
+SELECT 60, once.minute, u.workflow, u.version, u.step, ${counters.map((name) => `u.${name}`).join(', ')},
+       u.duration::int[], u.delay::int[]
+  FROM once, unnest($3::text[], $4::int[], $5::text[], ${counters.map((_, i) => `$${firstCounter + i}::float8[]`).join(', ')},
+                    $${firstCounter + counters.length}::text[], $${firstCounter + counters.length + 1}::text[])
+             AS u(workflow, version, step, ${names}, duration, delay)
+ ORDER BY u.workflow, u.version, u.step${onTopOf}`
+
+async function addStats(db: Db, source: string, n: number, tallies: readonly Tally[]): Promise<void> {
+  await db.query({
+    name: 'stet_add_stats',
+    text: add,
+    values: [
+      source,
+      n,
+      textArray(tallies.map(({ workflow }) => workflow)),
+      intArray(tallies.map(({ version }) => version)),
+      textArray(tallies.map(({ step }) => step ?? '')),
+      ...counters.map((name) => floatArray(tallies.map((tally) => tally[name]))),
+      textArray(tallies.map(({ duration }) => arrayText(duration))),
+      textArray(tallies.map(({ delay }) => arrayText(delay))),
+    ],
+  })
+}
+
+/** An array whose subscripts are the numbers of the buckets. */
+function arrayText({ first, counts }: Buckets): string {
+  return counts.length === 0 ? '{}' : `[${first}:${first + counts.length - 1}]={${counts.join(',')}}`
+}
+
+/** Counters and buckets alike become rows of a name and a number, which are summed in one go. */
+const read = `
+SELECT s.workflow, CASE WHEN $6 THEN s.version END AS version, s.step,
+       (floor(extract(epoch FROM s.at) * 1000 / $7) * $7)::float8 AS part, x.what, x.bucket, sum(x.n)::float8 AS n
+  FROM stet_store.stats s,
+       LATERAL (VALUES ${counters.map((name) => `('${name}', 0, s.${name})`).join(', ')}
+                UNION ALL SELECT 'duration', u.place::int + array_lower(s.duration, 1) - 1, u.n FROM unnest(s.duration) WITH ORDINALITY u(n, place)
+                UNION ALL SELECT 'delay', u.place::int + array_lower(s.delay, 1) - 1, u.n FROM unnest(s.delay) WITH ORDINALITY u(n, place)
+               ) AS x(what, bucket, n)
+ WHERE s.seconds IN (60, 3600, 86400) AND s.at >= to_timestamp($1 / 1000.0) AND s.at < to_timestamp($2 / 1000.0)
+   AND ($3::text IS NULL OR s.workflow = $3) AND ($4::int IS NULL OR s.version = $4) AND ($5::text IS NULL OR s.step = $5)
+   AND x.n > 0
+ GROUP BY 1, 2, 3, 4, 5, 6
+ ORDER BY 1, 3, 2, 4, 5, 6`
+
+async function readStats(db: Db, query: StatsQuery): Promise<StatsGroup[]> {
+  const { from, to, workflow, version, step, byVersion, everyMs } = query
+  const { rows } = await db.query({
+    name: 'stet_read_stats',
+    text: read,
+    values: [from, to, workflow ?? null, version ?? null, step ?? null, byVersion, everyMs],
+  })
+  const groups: StatsGroup[] = []
+  let last: any
+  for (const row of rows) {
+    const isNext =
+      row.workflow !== last?.workflow ||
+      row.step !== last.step ||
+      row.version !== last.version ||
+      row.part !== last.part
+    last = row
+    if (isNext) {
+      groups.push({
+        workflow: row.workflow,
+        version: row.version,
+        step: row.step === '' ? null : row.step,
+        at: row.part,
+        ...(Object.fromEntries(counters.map((name) => [name, 0])) as Record<(typeof counters)[number], number>),
+        duration: { first: 0, counts: [] },
+        delay: { first: 0, counts: [] },
+      })
+    }
+    const group = groups.at(-1) as any
+    if (row.what !== 'duration' && row.what !== 'delay') group[row.what] = row.n
+    else put(group, row.what, row.bucket, row.n)
+  }
+  return groups
+}
+
+/** Buckets come in order; those between them are empty. */
+function put(group: { duration: Buckets; delay: Buckets }, what: 'duration' | 'delay', bucket: number, n: number) {
+  if (group[what].counts.length === 0) group[what] = { first: bucket, counts: [] }
+  const { first, counts } = group[what] as { first: number; counts: number[] }
+  while (counts.length < bucket - first) counts.push(0)
+  counts.push(n)
+}
+
+const lockKey = 5_837_402_220
+
+/** Only whole spans: what is added to a span that was rolled up already is added to that row. */
+const rollUp = `
+WITH held AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($1) AS ok),
+old AS MATERIALIZED (
+  SELECT ${key} FROM held, stet_store.stats
+   WHERE held.ok AND seconds = $2 AND at < date_bin($4::int * interval '1 s', stet_store.clock() - $3::float8 * interval '1 ms', ${origin})
+   ORDER BY at, workflow, version, step LIMIT $5),
+gone AS (
+  DELETE FROM stet_store.stats USING old
+   WHERE ${key
+     .split(', ')
+     .map((column) => `stats.${column} = old.${column}`)
+     .join(' AND ')}
+  RETURNING stats.*),
+added AS (
+  INSERT INTO stet_store.stats AS s (${key}, ${names}, duration, delay)
+  SELECT $4, date_bin($4::int * interval '1 s', at, ${origin}) AS bin, workflow, version, step, ${counters.map((name) => `sum(${name})`).join(', ')},
+         stet_store.sum_histograms(duration), stet_store.sum_histograms(delay)
+    FROM gone GROUP BY 2, 3, 4, 5 ORDER BY 2, 3, 4, 5${onTopOf})
+SELECT count(*)::int AS n FROM gone`
+
+async function rollUpStats(db: Db): Promise<number> {
+  const pass = async (seconds: number, keptMs: number, into: number, limit: number): Promise<number> => {
+    const { rows } = await db.query({ text: rollUp, values: [lockKey, seconds, keptMs, into, limit] })
+    return rows[0].n
+  }
+  const minutes = await pass(60, minutesKeptMs, 3_600, rollUpBatch)
+  const hours = minutes >= rollUpBatch ? 0 : await pass(3_600, hoursKeptMs, 86_400, rollUpBatch - minutes)
+  // A call is made again within minutes, if at all.
+  await db.query({ text: "DELETE FROM stet_store.stats_sources WHERE at < clock_timestamp() - interval '1 day'" })
+  return minutes + hours
+}
+
+/** How many kinds of ready runs (queue, workflow, version, priority) are looked at. */
+const maxKinds = 1_000
+
+/**
+ * Jumps through the index of ready runs from one kind to the next; the first of a kind is its oldest. Then counts each
+ * queue, workflow and version up to a limit.
+ */
+const backlog = `
+WITH RECURSIVE kinds AS (
+  (SELECT queue, workflow, version, priority, due FROM stet_store.runs WHERE status = 'pending'
+    ORDER BY queue, workflow, version, priority DESC, due LIMIT 1)
+  UNION ALL
+  SELECT n.* FROM kinds k, LATERAL (
+    (SELECT queue, workflow, version, priority, due FROM stet_store.runs r
+      WHERE status = 'pending' AND r.queue = k.queue AND r.workflow = k.workflow AND r.version = k.version AND r.priority < k.priority
+      ORDER BY priority DESC, due LIMIT 1)
+    UNION ALL
+    (SELECT queue, workflow, version, priority, due FROM stet_store.runs r
+      WHERE status = 'pending' AND (r.queue, r.workflow, r.version) > (k.queue, k.workflow, k.version)
+      ORDER BY queue, workflow, version, priority DESC, due LIMIT 1)
+    LIMIT 1) n),
+lanes AS MATERIALIZED (
+  SELECT queue, workflow, version, min(due) AS due FROM (SELECT * FROM kinds LIMIT ${maxKinds}) k GROUP BY 1, 2, 3)
+SELECT queue, (extract(epoch FROM stet_store.clock() - min(due)) * 1000)::float8 AS age, sum(ready)::int AS ready,
+       0 AS workers
+  FROM lanes l, LATERAL (
+    SELECT count(*) AS ready FROM (
+      SELECT FROM stet_store.runs r
+       WHERE status = 'pending' AND r.queue = l.queue AND r.workflow = l.workflow AND r.version = l.version AND r.due <= stet_store.clock()
+       LIMIT ${maxBacklog}) x) c
+ WHERE ready > 0 GROUP BY queue
+UNION ALL
+SELECT NULL, 0, 0, count(*)::int FROM stet_store.workers WHERE expires_at > clock_timestamp()
+ ORDER BY queue NULLS FIRST`
+
+async function readBacklog(db: Db): Promise<{ workers: number; queues: QueueBacklog[] }> {
+  const { rows } = await db.query({ name: 'stet_backlog', text: backlog })
+  const [{ workers }, ...queues] = rows
+  return {
+    workers,
+    queues: queues.map(({ queue, ready, age }) => ({ queue, ready, oldestAgeMs: Math.max(0, age) })),
+  }
+}
+
+/** A scrape does not wait for a database that is away. */
+const scrapePatienceMs = 2_000
+
+/** Statistics are a picture: a call of a worker is given up soon, and made again with the next. */
+const addPatienceMs = 5_000
+
+const readPatienceMs = 15_000
+
+export function statisticsOf(db: Db): Statistics {
+  return {
+    addStats: (source, n, tallies) =>
+      db.retrying('add statistics', () => addStats(db, source, n, tallies), { giveUpAfterMs: addPatienceMs }),
+    readStats: (query) => db.retrying('read statistics', () => readStats(db, query), { giveUpAfterMs: readPatienceMs }),
+    rollUpStats: () => db.retrying('roll up statistics', () => rollUpStats(db), { giveUpAfterMs: addPatienceMs }),
+    backlog: () => db.retrying('count what is ready', () => readBacklog(db), { giveUpAfterMs: scrapePatienceMs }),
+  }
+}

@@ -1,0 +1,365 @@
+/** What each route answers when all is well. Every answer is held against the schema that documents it. */
+import { afterAll, expect, test } from 'vitest'
+import { routes } from '../../src/server/dashboard.js'
+import { check } from '../../src/server/schema.js'
+import { shapes } from '../../src/server/shapes.js'
+import { house, types, until } from '../support/house.js'
+import { type Asked, all, type Browser, broken, browse, idle, order, parent, repaired } from './support.js'
+
+const { stet, work, reached } = await house()
+const met = new Set<string>()
+
+/** Asks, and holds the answer against the schema of the route that it met. */
+async function ask(browser: Browser, path: string, asked: Asked = {}): Promise<any> {
+  const answer = await browser.get(path, asked)
+  const method = asked.method ?? (asked.body === undefined ? 'GET' : 'POST')
+  const [bare] = path.split('?')
+  const fits = (route: string) => new RegExp(`^${route.replaceAll(/:\w+/g, '[^/]+')}$`).test(bare!)
+  const route = routes.find((each) => each.method === method && fits(each.path))!
+  check(route.answer, answer, `the answer of ${method} ${route.path}`, shapes)
+  met.add(`${method} ${route.path}`)
+  return answer
+}
+
+afterAll(() => {
+  const left = routes.map(({ method, path }) => `${method} ${path}`).filter((route) => !met.has(route))
+  // The feed has a file of its own.
+  expect(left).toEqual(['GET /api/feed'])
+})
+
+test('a run from its start to its end, with all that can be read of it', async () => {
+  const browser = browse(stet)
+  await work(all)
+  const at = (path: string) => `/api/runs/order-1${path}`
+  const started = await ask(browser, '/api/runs', {
+    body: { workflow: 'order', input: { sku: 'A1' }, id: 'order-1', attributes: { shop: 'nord' } },
+  })
+  expect(started).toMatchObject({ id: 'order-1', runId: expect.stringMatching(/^run_/) })
+  expect(
+    (await ask(browser, '/api/runs', { body: { workflow: 'order', input: { sku: 'A1' }, id: 'order-1' } })).runId,
+  ).toBe(started.runId)
+  await reached(started, 'waiting')
+
+  const view = await ask(browser, at(''))
+  expect(view.run).toMatchObject({
+    ...{ id: 'order-1', runId: started.runId, workflow: 'order', version: 1, status: 'waiting', input: { sku: 'A1' } },
+    attributes: { shop: 'nord', stage: 'paid' },
+  })
+  const steps = new Map<string, any>(view.steps.map((step: any) => [step.key, step]))
+  expect([...steps.keys()]).toEqual(['validate', 'reserve', 'charge', 'go'])
+  expect(steps.get('reserve')).toMatchObject({
+    ...{ status: 'completed', attempts: 2, after: ['start'], where: expect.stringMatching(/support\.ts:\d+/) },
+    errors: [{ attempt: 1, name: 'RangeError', message: 'out of stock' }],
+    queuedMs: expect.any(Number),
+  })
+  expect(steps.get('charge').after.sort()).toEqual(['reserve', 'validate'])
+  expect(steps.get('go')).toMatchObject({ kind: 'signal', status: 'running' })
+  expect((await ask(browser, at('/graph'))).edges).toEqual((await stet.run('order-1').graph()).edges)
+  expect(await ask(browser, at('/why'))).toMatchObject({ code: 'waiting_signal' })
+
+  expect(await ask(browser, at('/query'), { body: { name: 'progress' } })).toEqual({
+    answer: { sum: 0, at: '1970-01-01T00:00:00.000Z' },
+  })
+  expect(await ask(browser, at('/update'), { body: { name: 'add', argument: 5, messageId: 'm1' } })).toEqual({
+    answer: 5,
+  })
+  expect(await ask(browser, at('/update'), { body: { name: 'add', argument: 5, messageId: 'm1' } })).toEqual({
+    answer: 5,
+  })
+  const refused = await browser.ask(at('/update'), { body: { name: 'add', argument: -1 } })
+  expect([refused.status, refused.json.error.code]).toEqual([422, 'update_rejected'])
+  const unasked = await browser.ask(at('/query'), { body: { name: 'nothing' } })
+  expect(unasked.status).toBe(422)
+
+  expect(await ask(browser, at('/signal'), { body: { name: 'go', message: { by: 'ann' } } })).toMatchObject({
+    id: 'order-1',
+  })
+  await stet.run('order-1').result()
+  expect((await ask(browser, at(''))).run).toMatchObject({
+    status: 'completed',
+    output: { input: { sku: 'A1' }, message: { by: 'ann' } },
+  })
+  const late = await browser.ask(at('/signal'), { body: { name: 'go' } })
+  expect([late.status, late.json.error.code]).toEqual([409, 'run_closed'])
+
+  // In pages, all of it once and in order.
+  const names = await types(stet.run('order-1'))
+  const seen: any[] = []
+  for (let after: number | undefined = 0; after !== undefined; ) {
+    const page: any = await ask(browser, at(`/history?after=${after}&limit=4`))
+    expect(page.events.length).toBeLessThanOrEqual(4)
+    expect(page).toMatchObject({ runId: started.runId, length: names.length })
+    seen.push(...page.events)
+    after = page.next
+  }
+  expect(seen.map(({ type }) => type)).toEqual(names)
+  expect(seen.map(({ seq }) => seq)).toEqual(names.map((_, i) => i + 1))
+  expect(seen[0].data.input).toEqual({ sku: 'A1' })
+
+  const response = await browser.dashboard.fetch(browser.request(at('/export')))
+  expect(response.headers.get('content-disposition')).toBe(`attachment; filename="${started.runId}.json"`)
+  const file = (await ask(browser, at('/export'))) as any
+  expect([file.format, file.run.id, file.events.length]).toEqual(['stet-history-1', 'order-1', names.length])
+})
+
+test('a run as it was after each of its events', async () => {
+  const browser = browse(stet)
+  await work(all)
+  const run = await stet.start(order, 'x', { id: 'time' })
+  await reached(run, 'waiting')
+  await run.signal('go', 'now')
+  await run.result()
+  const history = await run.history()
+  const statuses: string[] = []
+  let before = 0
+  for (const { seq } of history) {
+    const { run: then, steps, graph } = await ask(browser, `/api/runs/time?at=${seq}`)
+    expect(then.historyLength).toBe(seq)
+    statuses.push(then.status)
+    // Nothing that was there goes away again, and nothing is there that came later.
+    expect(graph.nodes.length).toBeGreaterThanOrEqual(before)
+    before = graph.nodes.length
+    const known = new Set(history.slice(0, seq).flatMap(({ name, op = 0 }) => (op > 0 ? [name] : [])))
+    expect(steps.every(({ key }: any) => known.has(key))).toBe(true)
+    const settled = history.slice(0, seq).flatMap(({ type, name }) => (type === 'StepCompleted' ? [name] : []))
+    expect(
+      steps
+        .filter((step: any) => step.kind === 'step' && step.status === 'completed')
+        .map(({ key }: any) => key)
+        .sort(),
+    ).toEqual([...settled].sort())
+    const paid = history.slice(0, seq).some(({ type }) => type === 'AttributesSet')
+    expect(then.attributes).toEqual(paid ? { stage: 'paid' } : {})
+    expect(then.output).toEqual(seq === history.length ? { input: 'x', message: 'now' } : undefined)
+  }
+  expect(statuses[0]).toBe('pending')
+  expect(statuses.at(-1)).toBe('completed')
+  expect(statuses.slice(1, -1)).not.toContain('completed')
+  const whole = await ask(browser, '/api/runs/time')
+  const last = await ask(browser, `/api/runs/time?at=${history.length}`)
+  expect(last.steps).toEqual(whole.steps)
+  for (const wrong of [0, history.length + 1, 'x', '1.5']) {
+    expect((await browser.ask(`/api/runs/time?at=${wrong}`)).status).toBe(400)
+  }
+})
+
+test('cancel, terminate, resume, move', async () => {
+  const browser = browse(stet)
+  const running = await work(all)
+  for (const id of ['c', 't']) await reached(await stet.start(idle, null, { id: `idle-${id}` }), 'waiting')
+  await ask(browser, '/api/runs/idle-c/cancel', { body: { reason: 'not wanted' } })
+  await until(async () => (await stet.run('idle-c').describe()).status === 'cancelled', 'it is cancelled')
+  expect(await ask(browser, '/api/runs/idle-t/terminate', { body: {} })).toMatchObject({ status: 'terminated' })
+  const again = await browser.ask('/api/runs/idle-t/terminate', { body: {} })
+  expect([again.status, again.json.error.code]).toEqual([409, 'run_closed'])
+
+  await running.stop()
+  const { runId } = await stet.start(idle, null, { id: 'idle-m' })
+  const sane = await browser.ask('/api/runs/idle-m/resume', { body: {} })
+  expect([sane.status, sane.json.error.code]).toEqual([409, 'not_resumable'])
+  await ask(browser, '/api/runs/idle-m/move', { body: { version: 7 } })
+  expect((await stet.run('idle-m').describe()).version).toBe(7)
+  const { store } = await stet.internals()
+  await store.db.query({ text: `UPDATE stet_store.runs SET status = 'blocked' WHERE run_id = $1`, values: [runId] })
+  expect(await ask(browser, '/api/runs/idle-m/resume', { body: {} })).toMatchObject({ status: 'pending' })
+})
+
+test('fork and retry', async () => {
+  const browser = browse(stet)
+  await work(all)
+  repaired.value = false
+  const run = await stet.start(broken, { a: 1 }, { id: 'broken-1' })
+  await run.result().catch(() => {})
+  const origin = { runId: run.runId, seq: expect.any(Number) }
+  const plan = await ask(browser, '/api/runs/broken-1/fork', { body: { at: 'second', dryRun: true } })
+  expect(plan).toMatchObject({ anew: 'second', of: (await run.history()).length })
+  expect((await stet.list({ workflow: 'broken' })).runs).toHaveLength(1)
+  const fork = await ask(browser, '/api/runs/broken-1/fork', {
+    body: { at: 'second', id: 'broken-1b', set: { second: 'given' }, input: { a: 2 } },
+  })
+  expect(fork).toMatchObject({ id: 'broken-1b', forkedFrom: origin, kept: plan.kept })
+  expect(await stet.run('broken-1b').result()).toBe('given')
+  expect((await ask(browser, '/api/runs/broken-1/forks')).runs.map(({ id }: any) => id)).toEqual(['broken-1b'])
+
+  repaired.value = true
+  const retried = await ask(browser, '/api/runs/broken-1/retry', { body: {} })
+  expect(retried).toMatchObject({ id: 'broken-1', forkedFrom: origin })
+  expect(await stet.run(retried.runId).result()).toBe('well')
+  const { status, json } = await browser.ask(`/api/runs/${retried.runId}/retry`, { body: {} })
+  expect([status, json.error.code]).toEqual([409, 'no_failure'])
+  const nowhere = await browser.ask('/api/runs/broken-1/fork', { body: { at: 'nothing of that name' } })
+  expect([nowhere.status, nowhere.json.error.code]).toEqual([400, 'invalid_input'])
+})
+
+test('lists by all filters and in pages; counts; children', async () => {
+  const browser = browse(stet)
+  await work(all)
+  await stet.execute(parent, 3, { id: 'family', attributes: { house: 'red' } })
+  const children = await ask(browser, '/api/runs/family/children?limit=2')
+  expect(children.runs.map(({ parent }: any) => parent.id)).toEqual(['family', 'family'])
+  const rest = await ask(browser, `/api/runs/family/children?limit=2&after=${children.next}`)
+  expect([rest.runs.length, rest.next]).toEqual([1, undefined])
+  const ids = [...children.runs, ...rest.runs].map(({ runId }: any) => runId)
+  expect(ids).toEqual([...ids].sort().reverse())
+
+  const seen: string[] = []
+  for (let after: string | undefined = ''; after !== undefined; ) {
+    const page: any = await ask(browser, `/api/runs?limit=3${after === '' ? '' : `&after=${after}`}`)
+    seen.push(...page.runs.map(({ runId }: any) => runId))
+    after = page.next
+  }
+  const everything = (await stet.list({ limit: 1000 })).runs.map(({ runId }) => runId)
+  expect(seen).toEqual(everything)
+
+  const filters = [
+    ['workflow=leaf&status=completed', { workflow: 'leaf', status: 'completed' }],
+    ['status=failed,terminated', { status: ['failed', 'terminated'] }],
+    ['status=failed&status=cancelled', { status: ['failed', 'cancelled'] }],
+    [`attributes=${encodeURIComponent('{"house":"red"}')}`, { attributes: { house: 'red' } }],
+    ['error=BROKEN%20with', { error: 'broken with' }],
+    ['queue=other', { queue: 'other' }],
+    ['workflow=idle&version=7', { workflow: 'idle', version: 7 }],
+    ['startedAfter=2100-01-01', { startedAfter: new Date('2100-01-01') }],
+    ['startedBefore=2100-01-01T00:00:00Z&limit=200', { startedBefore: new Date('2100-01-01'), limit: 200 }],
+  ] as const
+  for (const [text, filter] of filters) {
+    const { runs } = await ask(browser, `/api/runs?${text}`)
+    const expected = (await stet.list(filter as object)).runs.map(({ runId }) => runId)
+    expect([text, runs.map(({ runId }: any) => runId)]).toEqual([text, expected])
+  }
+  expect((await ask(browser, '/api/runs?error=BROKEN%20with')).runs.length).toBeGreaterThan(0)
+
+  const { counts, more, limit } = await ask(browser, '/api/counts')
+  expect([more, limit]).toEqual([[], 1000])
+  const all_ = (await stet.list({ limit: 1000 })).runs
+  for (const [status, n] of Object.entries(counts)) {
+    expect([status, n]).toEqual([status, all_.filter((run) => run.status === status).length])
+  }
+})
+
+test('workers, versions, workflows', async () => {
+  const browser = browse(stet)
+  await work(all, { queues: ['default', 'mail'] })
+  await stet.start('unheard of', 1, { id: 'waits-for-ever' })
+  const { workers } = await ask(browser, '/api/workers')
+  expect(workers).toContainEqual(
+    expect.objectContaining({
+      ...{ pid: process.pid, queues: ['default', 'mail'], startedAt: expect.any(String), runs: expect.any(Number) },
+      workflows: expect.arrayContaining([{ name: 'order', version: 1 }]),
+    }),
+  )
+  const { versions } = await ask(browser, '/api/versions?workflow=idle')
+  expect(versions).toEqual([{ workflow: 'idle', version: 7, open: 1, served: false }])
+  const { workflows } = await ask(browser, '/api/workflows')
+  expect(workflows).toContainEqual({ name: 'idle', versions: [1, 7], served: [1] })
+  expect(workflows).toContainEqual({ name: 'leaf', versions: [1], served: [1] })
+  expect(workflows.map(({ name }: any) => name)).toEqual([...workflows.map(({ name }: any) => name)].sort())
+})
+
+test('sessions, the page, the document', async () => {
+  const browser = browse(stet)
+  expect(await ask(browser, '/api/session')).toMatchObject({ role: 'admin', actor: expect.stringMatching(/^token-/) })
+  expect(await ask(browser, '/api/session', { body: { token: 'viewer-token-0123456789' } })).toEqual({
+    role: 'view',
+    actor: 'vera',
+  })
+  expect(await ask(browser, '/api/session', { body: {}, method: 'DELETE' })).toEqual({ ended: true })
+  expect(await ask(browser, '/')).toContain('<h2>Open runs</h2>')
+  expect(await ask(browser, '/openapi.json')).toMatchObject({ openapi: '3.1.0' })
+})
+
+test('the same for many: a dry run first, then on from where it was', async () => {
+  const browser = browse(stet)
+  await work(all)
+  const started = []
+  for (let i = 0; i < 5; i++) started.push(await stet.start(idle, i, { id: `many-${i}`, queue: 'many' }))
+  await stet.start(idle, 9, { id: 'other-1' })
+  const wanted = { filter: { queue: 'many' }, limit: 2 }
+  const dry = await ask(browser, '/api/bulk/cancel', { body: wanted })
+  expect(dry).toMatchObject({
+    dryRun: true,
+    done: [{ id: 'many-4' }, { id: 'many-3' }],
+    failed: [],
+    next: expect.any(String),
+  })
+  expect((await stet.list({ queue: 'many', status: ['cancelled'] })).runs).toEqual([])
+
+  const done: string[] = []
+  let next: string | undefined
+  do {
+    const page: any = await ask(browser, '/api/bulk/cancel', {
+      body: { ...wanted, dryRun: false, reason: 'all of them', ...(next === undefined ? {} : { after: next }) },
+    })
+    expect(page.failed).toEqual([])
+    done.push(...page.done.map(({ id }: any) => id))
+    next = page.next
+  } while (next !== undefined)
+  expect(done).toEqual(['many-4', 'many-3', 'many-2', 'many-1', 'many-0'])
+  expect((await stet.list({ queue: 'many', status: 'cancelled' })).runs).toHaveLength(5)
+  expect((await stet.run('other-1').describe()).status).not.toBe('cancelled')
+
+  const ended = await ask(browser, '/api/bulk/terminate', {
+    body: { runs: ['other-1', 'many-0', 'never heard of'], dryRun: false },
+  })
+  expect(ended.done).toMatchObject([{ id: 'other-1' }])
+  expect(ended.failed.map(({ id, code }: any) => [id, code]).sort()).toEqual([
+    ['many-0', 'run_closed'],
+    ['never heard of', 'run_not_found'],
+  ])
+
+  repaired.value = false
+  const failing = []
+  for (let i = 0; i < 3; i++)
+    failing.push(await stet.start(broken, i, { id: `lost-${i}`, queue: 'default', attributes: { lot: 7 } }))
+  await Promise.all(failing.map((run) => run.result().catch(() => {})))
+  repaired.value = true
+  const lot = { filter: { attributes: { lot: 7 } } }
+  const forks = await ask(browser, '/api/bulk/fork', { body: { ...lot, at: 'first', dryRun: false } })
+  expect(forks.done).toHaveLength(3)
+  const made = forks.done.map(({ made }: any) => made.runId).sort()
+  const twice = await ask(browser, '/api/bulk/fork', {
+    body: { runs: failing.map(({ runId }) => runId), at: 'first', dryRun: false },
+  })
+  expect(twice.done.map(({ made }: any) => made.runId).sort()).toEqual(made)
+  const retries = await ask(browser, '/api/bulk/retry', { body: { ...lot, dryRun: false } })
+  expect(retries.done.map(({ id }: any) => id)).toEqual(['lost-2', 'lost-1', 'lost-0'])
+  for (const { made } of retries.done) expect(await stet.run(made.runId).result()).toBe('well')
+
+  for (const body of [{}, { filter: {} }, { runs: ['a'], filter: { queue: 'many' } }]) {
+    expect((await browser.ask('/api/bulk/cancel', { body })).status).toBe(400)
+  }
+})
+
+test('what operators do is on record', async () => {
+  const browser = browse(stet, {}, 'operator-token-0123456789')
+  const admin = browse(stet)
+  await work(all)
+  await browser.post('/api/runs', { workflow: 'idle', id: 'watched', input: { secret: 1 } })
+  const { runId } = await stet.run('watched').describe()
+  await browser.post('/api/runs/watched/signal', { name: 'other', message: { secret: 2 }, messageId: 'm-1' })
+  await browser.ask('/api/runs/watched/retry', { body: {} })
+  await browser.post('/api/bulk/cancel', { runs: ['watched'] })
+  await browser.post('/api/bulk/cancel', { runs: ['watched'], dryRun: false, reason: 'secret words' })
+  await browser.ask('/api/runs/nobody/cancel', { body: {} })
+  const { audit } = await ask(admin, `/api/audit?runId=${runId}`)
+  const about = { actor: 'otto', role: 'operate', runId, id: 'watched', at: expect.any(String), n: expect.any(Number) }
+  expect(audit).toEqual([
+    { ...about, action: 'cancel', details: { bulk: true } },
+    { ...about, action: 'retry', details: { error: 'run_open' } },
+    { ...about, action: 'signal', details: { name: 'other', messageId: 'm-1' } },
+    { ...about, action: 'start', details: { workflow: 'idle' } },
+  ])
+  const pages: any[] = []
+  for (let before = ''; ; ) {
+    const page = await ask(admin, `/api/audit?limit=2${before}`)
+    pages.push(...page.audit)
+    if (page.next === undefined) break
+    before = `&before=${page.next}`
+  }
+  const { store } = await stet.internals()
+  const { rows } = await store.db.query({
+    text: 'SELECT n::int, action, run_id, details FROM stet.audit ORDER BY n DESC',
+  })
+  expect(pages.map(({ n, action, runId, details }) => ({ n, action, run_id: runId, details }))).toEqual(rows)
+  expect(JSON.stringify(pages)).not.toContain('secret')
+})
