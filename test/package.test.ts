@@ -116,6 +116,7 @@ export const late = workflow('late', async (ctx, patience: number) => {
 
 /** What a user's tests and servers do. Compiled, and not run here. */
 const app = `import { type OutputOf, RunFailedError, Stet } from 'stet'
+import { createDashboard, serveDashboard } from 'stet/dashboard'
 import { testEnv } from 'stet/testing'
 import { late } from './workflows/late.js'
 
@@ -131,6 +132,13 @@ export async function main(): Promise<OutputOf<typeof late>> {
     if (error instanceof RunFailedError) console.error(error.runId)
     throw error
   }
+}
+
+export async function mounted(request: Request): Promise<Response> {
+  await using stet = new Stet()
+  await using served = await serveDashboard(stet, { port: 0 })
+  console.log(served.url)
+  return createDashboard(stet, { tokens: { 'a-long-token-0123456789': 'operate' } }).fetch(request)
 }
 
 export async function inVirtualTime(): Promise<void> {

@@ -14,10 +14,15 @@ import { type Counts, counters, type Tally } from '../store/statistics.js'
 import { Histogram } from './histogram.js'
 import { maxQueues, maxSteps, maxWorkflows, Names, stepLabel } from './names.js'
 
-type Mutable<T> = { -readonly [K in keyof T]: T[K] }
-
-function zeroes(): Mutable<Counts> {
-  return Object.fromEntries(counters.map((name) => [name, 0])) as unknown as Mutable<Counts>
+class Tallied implements Counts {
+  started = 0
+  completed = 0
+  failed = 0
+  cancelled = 0
+  terminated = 0
+  continued = 0
+  blocked = 0
+  retried = 0
 }
 
 /** What is counted of the runs of one workflow and version, or of one of its steps. */
@@ -26,10 +31,10 @@ export class Series {
   readonly version: number
   /** Null: the runs. */
   readonly step: string | null
-  readonly counts = zeroes()
+  readonly counts = new Tallied()
   readonly duration = new Histogram()
   readonly delay = new Histogram()
-  readonly #taken = zeroes()
+  readonly #taken = new Tallied()
   /** Something came since the last `take`. */
   touched = false
 
@@ -40,7 +45,7 @@ export class Series {
   }
 
   take(): Tally {
-    const fresh = zeroes()
+    const fresh = new Tallied()
     for (const name of counters) {
       fresh[name] = this.counts[name] - this.#taken[name]
       this.#taken[name] = this.counts[name]
@@ -54,7 +59,11 @@ export class Series {
 interface Family {
   readonly runs: Series
   readonly steps: Map<string, Series>
+  /** By the names that the code uses: most are always the same few. */
+  readonly shortcuts: Map<string, Series>
 }
+
+const maxShortcuts = 1_000
 
 /** Facts about the worker itself. */
 export type Fact = 'leaseLost' | 'takenOver' | 'dbError' | 'nondeterminism'
@@ -91,16 +100,17 @@ export class Collector {
       const { type } = event
       if (type !== 'StepCompleted' && type !== 'StepFailed' && type !== 'AttemptFailed') continue
       const series = this.#step(run, event.name ?? '')
-      const { began, attempt = 1 } = event.facts ?? {}
+      // Of the facts, which have many shapes, no more is read than must be.
+      const began = event.facts?.began
       series.touched = true
       if (type === 'StepCompleted') {
         series.counts.completed++
         if (began !== undefined) series.duration.record(event.at - began)
       } else if (type === 'StepFailed') series.counts.failed++
       else series.counts.retried++
-      if (attempt > 1 || began === undefined) continue
-      const asked = execution.operation(event.op!)?.askedAt
-      if (asked !== undefined) series.delay.record(began - asked)
+      if (began === undefined) continue
+      const operation = execution.operation(event.op!)
+      if (operation?.failedAttempts === 0) series.delay.record(began - operation.askedAt)
     }
   }
 
@@ -149,7 +159,7 @@ export class Collector {
     }
     let family = versions.get(version)
     if (family === undefined) {
-      family = { runs: new Series(workflow, version, null), steps: new Map() }
+      family = { runs: new Series(workflow, version, null), steps: new Map(), shortcuts: new Map() }
       versions.set(version, family)
     }
     return family
@@ -157,7 +167,14 @@ export class Collector {
 
   #step(run: ClaimedRun, name: string): Series {
     const family = this.#family(run)
-    const label = stepLabel(name)
+    const found = family.shortcuts.get(name)
+    if (found !== undefined) return found
+    const series = this.#labelled(family, stepLabel(name))
+    if (family.shortcuts.size < maxShortcuts) family.shortcuts.set(name, series)
+    return series
+  }
+
+  #labelled(family: Family, label: string): Series {
     const found = family.steps.get(label)
     if (found !== undefined) return found
     const { workflow, version } = family.runs

@@ -34,6 +34,8 @@ export interface DashboardOptions {
   readonly maxBodyBytes?: number
   /** Feeds that may be open at once. Default: 100. */
   readonly maxFeeds?: number
+  /** How often an open feed that has nothing to say says so, ms. Default: 15,000. */
+  readonly heartbeatMs?: number
   /** Told of what went wrong here and is nobody's fault who asked. Default: a warning of the process. */
   readonly onError?: (error: unknown) => void
 }
@@ -44,8 +46,6 @@ export interface Dashboard {
   /** Ends its feeds. The Stet stays open. Safe to call again. */
   close(): Promise<void>
 }
-
-const heartbeatMs = 15_000
 
 /** All routes: what is served, documented and tested. */
 export const routes: readonly Route[] = [
@@ -119,8 +119,8 @@ export function tokensOf({ tokens }: DashboardOptions): Tokens | null {
 }
 
 export function assemble(stet: Stet, options: DashboardOptions, tokens: Tokens | null, hosts: ServedHosts): Dashboard {
-  const { maxBodyBytes = 2 ** 20, maxFeeds = 100, onError = warn } = options
-  for (const [name, value] of Object.entries({ maxBodyBytes, maxFeeds })) {
+  const { maxBodyBytes = 2 ** 20, maxFeeds = 100, heartbeatMs = 15_000, onError = warn } = options
+  for (const [name, value] of Object.entries({ maxBodyBytes, maxFeeds, heartbeatMs })) {
     if (Number.isInteger(value) && value >= 1) continue
     throw new InvalidInputError(`${name}: expected a whole number from 1, got ${String(value)}.`)
   }

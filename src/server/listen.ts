@@ -51,9 +51,11 @@ export async function serveDashboard(stet: Stet, options: ServeOptions = {}): Pr
     if (!server.listening) return
     const closed = once(server, 'close')
     server.close()
-    server.closeIdleConnections()
+    // A connection whose feed has just ended is idle a moment later.
+    const sweep = setInterval(() => server.closeIdleConnections(), 20)
     const limit = setTimeout(() => server.closeAllConnections(), graceMs)
     await closed
+    clearInterval(sweep)
     clearTimeout(limit)
   }
   const url = `http://${bracketed(isEverywhere(host) ? '127.0.0.1' : host)}:${bound}`

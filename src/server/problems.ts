@@ -31,6 +31,11 @@ const statuses: Readonly<Record<string, number>> = {
   query_failed: 422,
 }
 
+/** True for the errors of the engine that any request may meet. */
+export function isOwn(code: string): boolean {
+  return code in statuses || code === 'run_closed'
+}
+
 /** Those of the request's sender are told; of all others only that there was one. */
 export function problemOf(error: unknown, method: string): Problem {
   if (error instanceof HttpError) return { status: error.status, code: error.code, message: error.message }

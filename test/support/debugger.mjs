@@ -24,6 +24,8 @@ const send = (method, params = {}) =>
 const scripts = new Map()
 const maps = new Map()
 const stops = []
+/** Scripts that are looked at. */
+const parsing = []
 let left = Number(steps)
 
 /** The line of the source that a place in a script came from. */
@@ -51,7 +53,13 @@ async function parsed(script) {
   }
 }
 
-async function paused({ callFrames, hitBreakpoints }) {
+async function paused({ callFrames, hitBreakpoints, reason }) {
+  // A script with a source map is about to be executed: editors set their breakpoints now.
+  if (reason === 'instrumentation') {
+    await Promise.all(parsing)
+    await send('Debugger.resume')
+    return
+  }
   const [top] = callFrames
   const locals = {}
   for (const { type, object } of top.scopeChain) {
@@ -68,7 +76,7 @@ socket.onmessage = ({ data }) => {
   if (message.id !== undefined) {
     waiting.get(message.id)(message)
     waiting.delete(message.id)
-  } else if (message.method === 'Debugger.scriptParsed') void parsed(message.params)
+  } else if (message.method === 'Debugger.scriptParsed') parsing.push(parsed(message.params))
   else if (message.method === 'Debugger.paused') void paused(message.params)
   else if (
     message.method === 'NodeRuntime.waitingForDisconnect' ||
@@ -85,4 +93,5 @@ socket.onclose = () => {
 await send('NodeRuntime.notifyWhenWaitingForDisconnect', { enabled: true })
 await send('Runtime.enable')
 await send('Debugger.enable')
+if (file) await send('Debugger.setInstrumentationBreakpoint', { instrumentation: 'beforeScriptWithSourceMapExecution' })
 await send('Runtime.runIfWaitingForDebugger')

@@ -1,10 +1,10 @@
 /** What can be done to one run. */
 import { type Forked, forkRun, planFork, retryRun, storedOrigin } from '../../client/forks.js'
 import { plain } from '../../client/json.js'
-import { InvalidInputError, StetError, TimeoutFailure, UpdateRejectedError } from '../../core/errors.js'
+import { InvalidInputError, StetError } from '../../core/errors.js'
 import { newId } from '../../core/ids.js'
 import type { Attributes, ForkOptions, StartOptions } from '../../core/types.js'
-import { HttpError } from '../problems.js'
+import { HttpError, isOwn } from '../problems.js'
 import { act, type House, post, type Route } from '../route.js'
 import {
   anything,
@@ -211,9 +211,9 @@ async function ofRun<T>(answer: Promise<T>): Promise<T> {
   try {
     return await answer
   } catch (error) {
-    if (error instanceof UpdateRejectedError || error instanceof TimeoutFailure || error instanceof StetError)
-      throw error
-    const { name = 'Error', message = String(error) } = (error ?? {}) as Partial<Error>
-    throw new HttpError(422, 'query_failed', `${name}: ${message}`)
+    if (error instanceof StetError && isOwn(error.code)) throw error
+    const { name = 'Error', message = String(error), code } = (error ?? {}) as Partial<Error & { code: unknown }>
+    const known = error instanceof StetError ? String(code) : 'query_failed'
+    throw new HttpError(422, known, known === 'query_failed' ? `${name}: ${message}` : message)
   }
 }
