@@ -32,7 +32,7 @@ describe.each<[Kind, string]>([
     const launch = JSON.parse(readFileSync(join(cwd, '.vscode/launch.json'), 'utf8'))
     expect(launch.configurations[0]).toMatchObject({
       type: 'node',
-      runtimeArgs: ['stet', 'replay', '$' + '{input:runId}'],
+      runtimeArgs: ['stet', 'replay', '$' + '{input:runId}', '--inspect'],
     })
 
     const before = names.map((name) => readFileSync(join(cwd, name), 'utf8'))

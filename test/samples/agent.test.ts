@@ -104,5 +104,6 @@ test('a crash at any point changes nothing', async () => {
     },
   )
   // Four times the model, one list, three reads, two deletions: before, after the effect, after the record.
-  expect({ crashPoints, outcomes }).toEqual({ crashPoints: 30, outcomes: 1 })
+  // And between the settlements of the three reads (2) and of the two deletions (1).
+  expect({ crashPoints, outcomes }).toEqual({ crashPoints: 33, outcomes: 1 })
 })

@@ -19,6 +19,9 @@ CREATE TABLE stet_store.stats (
   PRIMARY KEY (seconds, at, workflow, version, step)
 ) WITH (fillfactor = 80);
 
+-- One workflow or step over a long time, without the others.
+CREATE INDEX stats_of ON stet_store.stats (workflow, step, at);
+
 -- The last that each worker has added, so that nothing is added twice.
 CREATE TABLE stet_store.stats_sources (
   source text COLLATE "C" PRIMARY KEY,
