@@ -1,5 +1,5 @@
 /** The one place that reads the environment. Order: an explicit option, then STET_…, then what is customary. */
-import { findProjectDir } from './store/embedded/index.js'
+import { findProjectDir } from './store/embedded/layout.js'
 
 export interface Settings {
   /** A database URL and where it was found; null: use the embedded Postgres. */

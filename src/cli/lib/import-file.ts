@@ -16,8 +16,9 @@ let ready: Promise<void> | undefined
 /** Once in a process: stacks name lines of TypeScript, and both module systems load it. */
 function loadTypeScript(): Promise<void> {
   ready ??= (async () => {
-    // A package that is not a module has its .ts files loaded by require, so both hooks are needed.
-    const [esm, cjs] = await Promise.all([import('tsx/esm/api'), import('tsx/cjs/api')])
+    // A package that is not a module has its .ts files loaded by require, so both hooks are needed. What the files
+    // will import is loaded before there are hooks and source maps: those would take 100 ms over it.
+    const [esm, cjs] = await Promise.all([import('tsx/esm/api'), import('tsx/cjs/api'), import('../../index.js')])
     esm.register()
     cjs.register()
   })()
@@ -29,11 +30,11 @@ function loadTypeScript(): Promise<void> {
  * @throws LoadError naming the file, what is wrong with it and where
  */
 export async function importFile(path: string): Promise<Record<string, unknown>> {
-  process.setSourceMapsEnabled(true)
-  // Before any code of the user's, so that nothing of it holds an unpatched function.
-  installRuntime()
   try {
     if (/\.[mc]?ts$/.test(path)) await loadTypeScript()
+    process.setSourceMapsEnabled(true)
+    // Before any code of the user's, so that nothing of it holds an unpatched function.
+    installRuntime()
     // Node 20 cannot import a .cts through hooks; require can.
     const module: any = extname(path) === '.cts' ? createRequire(path)(path) : await import(pathToFileURL(path).href)
     return withCommonJs(module)
