@@ -1,12 +1,13 @@
 /**
- * Makes a checkout ready to run: installs when node_modules is missing or older than the lockfile, builds when dist is
- * missing or older than the sources. Built-ins only; nothing to do costs a few milliseconds. The scripts of package.json
+ * Makes a checkout ready to run: installs when node_modules is missing or older than the lockfile, builds when dist, or
+ * the dashboard's pages in it, are missing or older than the sources. Built-ins only; nothing to do costs a few milliseconds. The scripts of package.json
  * call it themselves: npm leaves out `pre…` scripts where `ignore-scripts` is set.
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
   chmodSync,
+  cpSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -67,18 +68,46 @@ function sources(dir) {
 unlessStamped('node_modules/.stet-installed', digest(['package-lock.json']), () =>
   run('installing packages', 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']),
 )
-unlessStamped('dist/.stet-built', digest([...sources('src').sort(), 'tsconfig.build.json', 'tsconfig.json']), () => {
-  // Beside the one that is there: processes that use it find a whole one at any time, and it stays when this one fails.
-  const [now, next, before] = ['dist', 'dist.next', 'dist.before'].map((name) => join(root, name))
+const all = sources('src').sort()
+const pages = all.filter((file) => file.startsWith(join('src', 'web')))
+const engine = all.filter((file) => !pages.includes(file))
+
+/**
+ * Built beside the one that is there: processes that use it find a whole one at any time, and it stays when this one
+ * fails. What `keep` names below it is taken over.
+ */
+function replacing(name, build, keep = []) {
+  const [now, next, before] = [name, `${name}.next`, `${name}.before`].map((each) => join(root, each))
   for (const left of [next, before]) rmSync(left, { recursive: true, force: true })
-  run('building', process.execPath, [
-    join(root, 'node_modules/typescript/bin/tsc'),
-    ...['-p', 'tsconfig.build.json', '--outDir', next, '--tsBuildInfoFile', join(next, '.tsbuildinfo')],
-  ])
+  build(next)
+  for (const each of keep) {
+    if (existsSync(join(now, each))) cpSync(join(now, each), join(next, each), { recursive: true })
+  }
   if (existsSync(now)) renameSync(now, before)
   renameSync(next, now)
   rmSync(before, { recursive: true, force: true })
-})
+}
+
+unlessStamped('dist/.stet-built', digest([...engine, 'tsconfig.build.json', 'tsconfig.json']), () =>
+  replacing(
+    'dist',
+    (next) =>
+      run('building', process.execPath, [
+        join(root, 'node_modules/typescript/bin/tsc'),
+        ...['-p', 'tsconfig.build.json', '--outDir', next, '--tsBuildInfoFile', join(next, '.tsbuildinfo')],
+      ]),
+    ['web'],
+  ),
+)
+const shared = engine.filter((file) => file.startsWith(join('src', 'core')))
+unlessStamped('dist/web/.stet-built', digest([...pages, ...shared, 'package-lock.json']), () =>
+  replacing('dist/web', (next) =>
+    run('building the pages of the dashboard', process.execPath, [
+      join(root, 'node_modules/vite/bin/vite.js'),
+      ...['build', '--config', 'src/web/vite.config.ts', '--outDir', next, '--logLevel', 'warn'],
+    ]),
+  ),
+)
 // npm makes no link for the package's own command: with this one, `npx stet` works in the checkout, at once and offline.
 const link = join(root, 'node_modules/.bin/stet')
 chmodSync(join(root, 'dist/cli/main.js'), 0o755)

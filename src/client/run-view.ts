@@ -1,12 +1,13 @@
 /** A run as people look at it: its row, its history, and what can be read from them. */
 import { decode, decodeError } from '../core/codec.js'
 import { RunNotFoundError } from '../core/errors.js'
-import { isTerminal, type RecordedEvent, toHistoryEvent } from '../core/events.js'
+import { isTerminal, payloadField, type RecordedEvent, toHistoryEvent } from '../core/events.js'
 import { graphOf, type PendingOperation } from '../core/graph.js'
 import { openOperations } from '../core/pending.js'
 import type { Attributes, RunGraph, RunStatus } from '../core/types.js'
+import type { PlacedEvent } from '../store/overview.js'
 import type { RunRow, Store } from '../store/port.js'
-import { plain } from './json.js'
+import { plain, replaceUnusual } from './json.js'
 
 export interface StepView {
   readonly key: string
@@ -52,7 +53,8 @@ export async function readRun(store: Store, ref: string): Promise<RunView> {
   }
 }
 
-function stepsOf(graph: RunGraph, events: readonly RecordedEvent[], waits: readonly Wait[]): StepView[] {
+/** The nodes of a graph but its start, with what else is known of them. */
+export function stepsOf(graph: RunGraph, events: readonly RecordedEvent[], waits: readonly Wait[]): StepView[] {
   const after = new Map<string, string[]>()
   for (const { from, to } of graph.edges) after.set(to, [...(after.get(to) ?? []), from])
   const ofOp = new Map<number, RecordedEvent[]>()
@@ -148,18 +150,10 @@ function attributesAfter(attributes: Attributes | null, events: readonly Recorde
 // ── as JSON ──────────────────────────────────────────────────────────────────────────────────────
 
 export function viewJson({ row, events, graph, steps, problem }: RunView): object {
-  const { waits: _, problem: __, owner, due, createdAt, startedAt, closedAt, deadline, ...rest } = row
   const last = events.at(-1)
-  const date = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString())
   return {
     run: {
-      ...rest,
-      createdAt: date(createdAt),
-      startedAt: date(startedAt),
-      closedAt: date(closedAt),
-      deadline: date(deadline),
-      due: date(due),
-      worker: owner,
+      ...rowJson(row),
       input: events[0] === undefined ? null : plain(decode(events[0].payload)),
       ...(last?.type === 'RunCompleted' ? { output: plain(decode(last.payload)) } : {}),
       problem,
@@ -169,11 +163,54 @@ export function viewJson({ row, events, graph, steps, problem }: RunView): objec
   }
 }
 
-export function historyJson(events: readonly RecordedEvent[]): unknown[] {
+function rowJson(row: RunRow) {
+  const { waits: _, problem: __, owner, due, createdAt, startedAt, closedAt, deadline, ...rest } = row
+  const date = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString())
+  return {
+    ...rest,
+    createdAt: date(createdAt),
+    startedAt: date(startedAt),
+    closedAt: date(closedAt),
+    deadline: date(deadline),
+    due: date(due),
+    worker: owner,
+  }
+}
+
+/** What is known of a run without its history. */
+export function summaryJson(row: RunRow) {
+  return {
+    ...rowJson(row),
+    problem: row.problem === null ? null : (JSON.parse(row.problem) as object),
+    waits: row.waits === null ? [] : (JSON.parse(row.waits) as object[]),
+  }
+}
+
+/** Payloads of more bytes than this are told by their length where little is wanted. */
+export const maxBriefBytes = 2_048
+
+const maxBriefMessage = 500
+
+/** `brief`: what is longer than `maxBriefBytes` is `{ omitted: <bytes> }`; of an error its name and message are left. */
+export function historyJson(events: readonly PlacedEvent[], brief = false): unknown[] {
   return events.map((event) => {
     const { data, ...rest } = toHistoryEvent(event)
     if (data === undefined) return rest
     const { error, ...values } = data
-    return { ...rest, data: { ...(plain(values) as object), ...(error === undefined ? {} : { error }) } }
+    const all: Record<string, unknown> = {
+      ...(plain(values) as object),
+      ...(error === undefined ? {} : { error }),
+    }
+    const field = payloadField[event.type]
+    if (field !== undefined && event.omitted !== undefined) all[field] = { omitted: event.omitted }
+    else if (brief && field !== undefined && all[field] !== undefined) all[field] = briefly(all[field])
+    return { ...rest, data: all }
   })
+}
+
+function briefly(value: unknown): unknown {
+  const bytes = Buffer.byteLength(JSON.stringify(value, replaceUnusual))
+  if (bytes <= maxBriefBytes) return value
+  if (!(value instanceof Error)) return { omitted: bytes }
+  return { name: value.name, message: value.message.slice(0, maxBriefMessage), omitted: bytes }
 }

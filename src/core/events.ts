@@ -102,7 +102,7 @@ export function isTerminal(type: EventType): boolean {
 }
 
 /** The field of `HistoryEvent.data` that holds an event's payload. */
-const payloadField: Partial<Record<EventType, string>> = {
+export const payloadField: Partial<Record<EventType, string>> = {
   RunStarted: 'input',
   RunContinued: 'input',
   RunCompleted: 'output',

@@ -10,6 +10,7 @@ import { InvalidInputError } from '../core/errors.js'
 import { checkName } from '../core/ids.js'
 import { mayDo, type Who } from './access.js'
 import { readBody } from './body.js'
+import { servePage } from './pages.js'
 import { HttpError, problemOf } from './problems.js'
 import type { House, Route } from './route.js'
 import { check, fromText, type JsonSchema } from './schema.js'
@@ -49,17 +50,12 @@ export function createApp({ routes, house, hosts, maxBodyBytes }: AppParts): Hon
       return answer instanceof Response ? answer : json(answer, 200)
     })
   }
-  app.notFound((c) =>
-    json(
-      {
-        error: {
-          code: 'not_found',
-          message: `there is no ${c.req.path.slice(0, 200)} here; /openapi.json has all that is.`,
-        },
-      },
-      404,
-    ),
-  )
+  app.notFound(async (c) => {
+    const page = await servePage(c.req.raw)
+    if (page !== null) return page
+    const message = `there is no ${c.req.path.slice(0, 200)} here; /openapi.json has all that is.`
+    return json({ error: { code: 'not_found', message } }, 404)
+  })
   app.onError((error, c) => {
     const { status, code, message } = problemOf(error, c.req.raw.method)
     if (status === 500) house.onError(error)

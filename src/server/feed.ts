@@ -11,11 +11,11 @@
  */
 import { describeRow } from '../client/describe.js'
 import { replaceUnusual } from '../client/json.js'
-import { historyJson } from '../client/run-view.js'
-import type { RecordedEvent } from '../core/events.js'
+import { historyJson, maxBriefBytes } from '../client/run-view.js'
 import type { Hint } from '../core/hint.js'
 import type { RunStatus } from '../core/types.js'
 import type { Hints } from '../hints/hints.js'
+import type { Place, PlacedEvent } from '../store/overview.js'
 import { maxCounted, type RunRow, type Store } from '../store/port.js'
 import { HttpError } from './problems.js'
 import { Watcher, type WatchRequest } from './watcher.js'
@@ -259,10 +259,12 @@ export class Feed {
 
   /** True: there is more. */
   async #readEvents(store: Store, counted: <T>(answer: Promise<T>) => Promise<T>): Promise<boolean> {
-    const wanted = new Map<string, { runId: string; after: number }>()
+    const wanted = new Map<string, Place>()
     for (const watcher of this.#watchers) {
+      const maxPayload = watcher.brief ? maxBriefBytes : undefined
       for (const place of watcher.behind(this.#rows)) {
-        if (wanted.size < maxPlaces) wanted.set(`${place.runId}:${place.after}`, place)
+        const key = `${place.runId}:${place.after}:${watcher.brief}`
+        if (wanted.size < maxPlaces) wanted.set(key, { ...place, maxPayload })
       }
     }
     const places = [...wanted.values()]
@@ -270,8 +272,10 @@ export class Feed {
     const limit = Math.max(10, Math.floor(maxEvents / places.length))
     const batches = await counted(store.eventsAfter(places, limit))
     for (const [i, events] of batches.entries()) {
-      const told = events.map((event) => ({ seq: event.seq, text: eventText(places[i]!.runId, event) }))
-      for (const watcher of this.#watchers) watcher.tellEvents(places[i]!.runId, told)
+      const { runId, maxPayload } = places[i]!
+      const brief = maxPayload !== undefined
+      const told = events.map((event) => ({ seq: event.seq, text: eventText(runId, event, brief) }))
+      for (const watcher of this.#watchers) if (watcher.brief === brief) watcher.tellEvents(runId, told)
     }
     return [...this.#watchers].some((watcher) => watcher.behind(this.#rows).length > 0)
   }
@@ -301,9 +305,9 @@ function countsJson(counts: Record<RunStatus, number>): string {
 }
 
 /** A payload that is too long for everybody's line is read from the history by whoever wants it. */
-function eventText(runId: string, event: RecordedEvent): string {
+function eventText(runId: string, event: PlacedEvent, brief: boolean): string {
   try {
-    const text = JSON.stringify({ runId, event: historyJson([event])[0] }, replaceUnusual)
+    const text = JSON.stringify({ runId, event: historyJson([event], brief)[0] }, replaceUnusual)
     if (text.length <= maxEventLength) return text
     const { seq, type, op, name, at } = event
     const data = { tooLong: text.length }

@@ -82,6 +82,25 @@ export const shapes: Shapes = {
     }),
     description: 'a run as `stet show --json` has it',
   },
+  Summary: object({
+    run: open(
+      object({
+        ...{ id: text(), runId: text(), workflow: text(), version: count, queue: text(), priority: number() },
+        ...{ status: choice(statuses), historyLength: count, createdAt: date(), startedAt: orNull(date()) },
+        ...{ closedAt: orNull(date()), deadline: orNull(date()), due: orNull(date()), worker: orNull(text()) },
+        error: anything('null, or what it failed with'),
+        parent: anything('null, or the run that has started it'),
+        attributes: anything('null, or its search attributes'),
+        problem: anything('null, or why it is blocked'),
+        waits: any(
+          open(
+            object({ op: count, kind: text(), name: text(), causes: text(), askedAt: number('ms since the epoch') }),
+          ),
+        ) as never,
+        input: anything('what it was started with; { omitted: <bytes> } where that is long'),
+      }),
+    ),
+  }),
   Event: object(
     { seq: integer(1, long), type: text(), at: date() },
     { op: count, name: text(), data: anything('what it carries, and facts about it') },

@@ -1,5 +1,6 @@
 /** One who watches: what it has been given, and what waits for it to be taken (F1, F2 in `feed.ts`). */
 import { describeRow } from '../client/describe.js'
+import { summaryJson } from '../client/run-view.js'
 import { InvalidInputError } from '../core/errors.js'
 import type { RunRow } from '../store/port.js'
 
@@ -7,6 +8,8 @@ export interface WatchRequest {
   /** By run id: the seq of the last event that is known already; null: events from now on. */
   readonly runs: ReadonlyMap<string, number | null>
   readonly lists: boolean
+  /** Long values are told by their length. */
+  readonly brief: boolean
 }
 
 /** `event` null: a comment, to keep the line open. */
@@ -40,7 +43,12 @@ const place = /^([\w-]{1,100})(?::(\d{1,9}))?$/
  * was cut, which counts more.
  * @throws InvalidInputError
  */
-export function watchRequest(runs: readonly string[], lastId: string | null, lists: boolean): WatchRequest {
+export function watchRequest(
+  runs: readonly string[],
+  lastId: string | null,
+  lists: boolean,
+  brief = false,
+): WatchRequest {
   if (runs.length > maxWatched) {
     throw new InvalidInputError(`runs: expected at most ${maxWatched}, got ${runs.length}.`)
   }
@@ -56,11 +64,12 @@ export function watchRequest(runs: readonly string[], lastId: string | null, lis
     const [, runId, seq] = place.exec(each) ?? []
     if (runId !== undefined && seq !== undefined && places.has(runId)) places.set(runId, Number(seq))
   }
-  return { runs: places, lists }
+  return { runs: places, lists, brief }
 }
 
 export class Watcher {
   readonly lists: boolean
+  readonly brief: boolean
   /** Called when it is over, whoever ended it. */
   onClosed: () => void = () => {}
   readonly #hooks: Hooks
@@ -81,9 +90,10 @@ export class Watcher {
   #waitingLength = 0
   #closed = false
 
-  constructor({ runs, lists }: WatchRequest, hooks: Hooks) {
+  constructor({ runs, lists, brief }: WatchRequest, hooks: Hooks) {
     this.#places = new Map(runs)
     this.lists = lists
+    this.brief = brief
     this.#hooks = hooks
     this.#tellReady()
   }
@@ -163,11 +173,11 @@ export class Watcher {
 
   tellRun(row: RunRow): void {
     if (!this.#places.has(row.runId)) return
-    const { historyLength, ...told } = describeRow(row)
-    const signature = JSON.stringify([told, row.owner, row.due, row.claim])
+    const { historyLength: _, ...signed } = row
+    const signature = JSON.stringify(signed)
     if (this.#runs.get(row.runId) === signature) return
     this.#runs.set(row.runId, signature)
-    this.#changedRuns.set(row.runId, JSON.stringify({ ...told, historyLength, worker: row.owner }))
+    this.#changedRuns.set(row.runId, JSON.stringify(summaryJson(row)))
     this.#stir()
   }
 

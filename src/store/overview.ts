@@ -46,12 +46,29 @@ export interface Page {
   readonly after?: string | undefined
 }
 
+/** Where somebody stands in a history. */
+export interface Place {
+  readonly runId: string
+  /** The seq of the last event that is known there. */
+  readonly after: number
+  /** Payloads of more bytes than this are left where they are, but for errors; undefined: none is. */
+  readonly maxPayload?: number | undefined
+}
+
+export interface PlacedEvent extends RecordedEvent {
+  /** The payload, of so many bytes as it is kept, was left out: `payload` is null. */
+  readonly omitted?: number
+}
+
+/** An answer of `eventsAfter` ends when its payloads have this many bytes, with the event that made them so many. */
+export const maxEventBytes = 2 ** 24
+
 export interface Overview {
-  /** Of each history the events behind a seq, at most `limit` of them, in order. One answer a place, in their order. */
-  eventsAfter(
-    places: readonly { readonly runId: string; readonly after: number }[],
-    limit: number,
-  ): Promise<RecordedEvent[][]>
+  /**
+   * Of each history the events behind a place, at most `limit` of them, in order, and all of them together no more than
+   * fill `maxEventBytes`: whoever was given less than there is asks again from there. One answer a place, in their order.
+   */
+  eventsAfter(places: readonly Place[], limit: number): Promise<PlacedEvent[][]>
   /** The rows of these runs and of the `newest` newest ones, each once, newest first. */
   rows(runIds: readonly string[], newest: number): Promise<RunRow[]>
   /** Children of a run, or its forks, newest first. */

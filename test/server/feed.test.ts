@@ -166,6 +166,32 @@ test('a long history comes in pages to one who begins at its start, and all of i
   expect(late.seqs(runId)).toEqual(upTo(5000, 4991))
 })
 
+test('brief: long values by their length, to those who want it so, and to no others', async () => {
+  const browser = browse(stet)
+  await work(all)
+  const run = await stet.start(idle, 'i'.repeat(3_000), { id: 'brief' })
+  await reached(run, 'waiting')
+  const short = await Line.open(browser, `runs=${run.runId}:0&brief=1`)
+  const whole = await Line.open(browser, `runs=${run.runId}:0`)
+  await run.signal(go, 'm'.repeat(5_000))
+  await run.result()
+  for (const line of [short, whole]) {
+    await line.until(() => line.of('run').some(({ status }) => status === 'completed'), 'its end is told')
+  }
+  for (const [line, query] of [[short, '?brief=1'] as const, [whole, ''] as const]) {
+    const { events } = await browser.get(`/api/runs/brief/history${query}`)
+    expect(line.of('history').map(({ event }) => event)).toEqual(events)
+  }
+  const told = (line: Line) =>
+    line.of('history').find(({ event }) => event.type === 'SignalReceived').event.data.message
+  expect([told(short), told(whole)]).toEqual([{ omitted: 5_002 }, 'm'.repeat(5_000)])
+  // What is told of the run itself is what its page begins with.
+  const { run: then } = await browser.get('/api/runs/brief/summary')
+  const { input, historyLength, ...rest } = then
+  expect(input).toEqual({ omitted: 3_002 })
+  expect(short.of('run').at(-1)).toMatchObject(rest)
+})
+
 test('lists: what is new and what has changed, and the counts', async () => {
   const browser = browse(stet)
   await work(all)
@@ -241,8 +267,8 @@ test('one who leaves leaves nothing; one who takes nothing is sent away; the oth
   const errors: unknown[] = []
   const onError = (error: unknown) => errors.push(error)
   const feed = new Feed(async () => ({ store, hints: counted }), { maxWatchers: 10, heartbeatMs: 20, onError })
-  const silent = feed.open({ runs: new Map(), lists: true })
-  const reader = feed.open({ runs: new Map(), lists: true })
+  const silent = feed.open({ runs: new Map(), lists: true, brief: false })
+  const reader = feed.open({ runs: new Map(), lists: true, brief: false })
   const heard: (string | null)[] = []
   const reading = (async () => {
     for (let batch = await reader.next(); batch !== null; batch = await reader.next())
@@ -261,7 +287,9 @@ test('one who leaves leaves nothing; one who takes nothing is sent away; the oth
   await reading
   expect([feed.size, listeners]).toEqual([0, 0])
   feed.close()
-  expect(() => feed.open({ runs: new Map(), lists: true })).toThrow(expect.objectContaining({ status: 503 }))
+  expect(() => feed.open({ runs: new Map(), lists: true, brief: false })).toThrow(
+    expect.objectContaining({ status: 503 }),
+  )
   expect(errors).toEqual([])
 })
 
@@ -275,8 +303,8 @@ test('one who is slow is given the rest later, from where it stands', async () =
   )
   const feed = new Feed(async () => ({ store, hints }), { maxWatchers: 10, heartbeatMs: 60_000, onError: () => {} })
   onTestFinished(() => feed.close())
-  const slow = feed.open({ runs: new Map([[runId, 0]]), lists: false })
-  const fast = feed.open({ runs: new Map([[runId, 0]]), lists: false })
+  const slow = feed.open({ runs: new Map([[runId, 0]]), lists: false, brief: false })
+  const fast = feed.open({ runs: new Map([[runId, 0]]), lists: false, brief: false })
   const seen = { slow: [] as number[], fast: [] as number[] }
   const take = async (name: keyof typeof seen, watcher: typeof slow) => {
     const batch = await watcher.next()

@@ -56,6 +56,9 @@ test('a run from its start to its end, with all that can be read of it', async (
   expect(steps.get('go')).toMatchObject({ kind: 'signal', status: 'running' })
   expect((await ask(browser, at('/graph'))).edges).toEqual((await stet.run('order-1').graph()).edges)
   expect(await ask(browser, at('/why'))).toMatchObject({ code: 'waiting_signal' })
+  const { waits, ...summary } = (await ask(browser, at('/summary'))).run
+  expect(summary).toEqual(view.run)
+  expect(waits).toMatchObject([{ kind: 'signal', name: 'go' }])
 
   expect(await ask(browser, at('/query'), { body: { name: 'progress' } })).toEqual({
     answer: { sum: 0, at: '1970-01-01T00:00:00.000Z' },

@@ -20,6 +20,7 @@ const expected: Record<string, readonly ['anyone' | 'view' | 'operate' | 'admin'
   'GET /api/runs': ['view', 200],
   'GET /api/counts': ['view', 200],
   'GET /api/runs/:run': ['view', 404],
+  'GET /api/runs/:run/summary': ['view', 404],
   'GET /api/runs/:run/graph': ['view', 404],
   'GET /api/runs/:run/history': ['view', 404],
   'GET /api/runs/:run/why': ['view', 404],
@@ -122,29 +123,31 @@ describe.each([...new Set(routes.map(({ path }) => path))])('%s', (path) => {
     }
   })
 
-  test.runIf(known.some((method) => method !== 'GET'))('takes JSON alone, and so much of it', async () => {
-    const method = known.find((each) => each !== 'GET')!
-    const browser = browse(stet, { maxBodyBytes: 1_000 })
-    for (const type of [
-      'text/plain',
-      'application/x-www-form-urlencoded',
-      'multipart/form-data',
-      'application/jsonp',
-    ]) {
-      const { status, json } = await browser.ask(url, { method, body: '{}', headers: { 'content-type': type } })
-      expect([type, status, json.error.code]).toEqual([type, 415, 'json_required'])
-    }
-    const long = await browser.ask(url, { method, body: { name: 'x'.repeat(1_000) } })
-    expect([long.status, long.json.error.code]).toEqual([413, 'too_large'])
-    for (const body of ['{', '"', '[1', '\u0000']) {
-      const { status, json } = await browser.ask(url, { method, body })
-      expect([status, json.error.code]).toEqual([400, 'invalid_json'])
-    }
-    for (const body of ['[]', '1', 'null', '"text"', '{"no such field":1}']) {
-      const { status, json } = await browser.ask(url, { method, body })
-      expect([body, status, json.error.code]).toEqual([body, 400, 'invalid_input'])
-    }
-  })
+  const changing = known.filter((each) => each !== 'GET')
+  // A table, for a suite of a path that is only read would be left with a test that is skipped.
+  for (const method of changing.slice(0, 1))
+    test('takes JSON alone, and so much of it', async () => {
+      const browser = browse(stet, { maxBodyBytes: 1_000 })
+      for (const type of [
+        'text/plain',
+        'application/x-www-form-urlencoded',
+        'multipart/form-data',
+        'application/jsonp',
+      ]) {
+        const { status, json } = await browser.ask(url, { method, body: '{}', headers: { 'content-type': type } })
+        expect([type, status, json.error.code]).toEqual([type, 415, 'json_required'])
+      }
+      const long = await browser.ask(url, { method, body: { name: 'x'.repeat(1_000) } })
+      expect([long.status, long.json.error.code]).toEqual([413, 'too_large'])
+      for (const body of ['{', '"', '[1', '\u0000']) {
+        const { status, json } = await browser.ask(url, { method, body })
+        expect([status, json.error.code]).toEqual([400, 'invalid_json'])
+      }
+      for (const body of ['[]', '1', 'null', '"text"', '{"no such field":1}']) {
+        const { status, json } = await browser.ask(url, { method, body })
+        expect([body, status, json.error.code]).toEqual([body, 400, 'invalid_input'])
+      }
+    })
 })
 
 describe('limits', () => {
@@ -169,10 +172,11 @@ describe('limits', () => {
     }
   })
 
-  test('no page is longer than 200', async () => {
+  test('no page is longer than 200, of events 1,000', async () => {
     const browser = browse(stet)
     for (const path of ['/api/runs', '/api/runs/nobody/history', '/api/runs/nobody/children', '/api/audit']) {
-      for (const limit of ['201', '0', '-1', '1e3', '', 'all', '1&limit=2']) {
+      const most = path.endsWith('history') ? '1001' : '201'
+      for (const limit of [most, '0', '-1', '1e3', '', 'all', '1&limit=2']) {
         const { status, json } = await browser.ask(`${path}?limit=${limit}`)
         expect([path, limit, status, json.error.code]).toEqual([path, limit, 400, 'invalid_input'])
       }

@@ -18,7 +18,7 @@ function loadTypeScript(): Promise<void> {
   ready ??= (async () => {
     // A package that is not a module has its .ts files loaded by require, so both hooks are needed. What the files
     // will import is loaded before there are hooks and source maps: those would take 100 ms over it.
-    const [esm, cjs] = await Promise.all([import('tsx/esm/api'), import('tsx/cjs/api'), import('../../index.js')])
+    const [esm, cjs] = await Promise.all([import('tsx/esm/api'), import('tsx/cjs/api'), import('../../stet.js')])
     esm.register()
     cjs.register()
   })()

@@ -1,5 +1,6 @@
 /** The live feed. */
 import { streamSSE } from 'hono/streaming'
+import { maxBriefBytes } from '../../client/run-view.js'
 import { get, type Route } from '../route.js'
 import { flag, list, object, text } from '../schema.js'
 import { maxWatched, watchRequest } from '../watcher.js'
@@ -19,6 +20,7 @@ export const feedRoutes: readonly Route[] = [
           'run ids, each with :seq of the last event that is known, or without: from now on',
         ),
         lists: flag('changes of runs in lists, and of counts'),
+        brief: flag(`values of more than ${maxBriefBytes} bytes as { omitted: <bytes> }`),
       },
     ),
     answer: {
@@ -26,7 +28,7 @@ export const feedRoutes: readonly Route[] = [
       description: [
         'ready: it is known where all runs stand.',
         'history: { runId, event }, in order, none twice; an event whose payload is very long has data.tooLong.',
-        'run: a watched run whose row has changed. missing: { runId }, there is no such run.',
+        'run: a watched run whose row has changed, as its summary has it but for its input. missing: { runId }, there is no such run.',
         'runs: { runs }, rows of lists that are new or have changed; reset: read the lists anew.',
         'counts: as /api/counts.',
         'The id of the last event, given as Last-Event-ID, goes on where the line was cut.',
@@ -35,9 +37,9 @@ export const feedRoutes: readonly Route[] = [
     produces: 'text/event-stream',
     live: true,
     run: async ({ house, query, http }) => {
-      const { runs = [], lists = false } = query
+      const { runs = [], lists = false, brief = false } = query
       const lastId = http.req.header('last-event-id') ?? null
-      const watcher = house.feed.open(watchRequest(runs, lastId, lists))
+      const watcher = house.feed.open(watchRequest(runs, lastId, lists, brief))
       http.req.raw.signal.addEventListener('abort', () => watcher.close())
       const response = streamSSE(
         http,

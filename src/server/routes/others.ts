@@ -1,10 +1,8 @@
-/** Who works, on what; who did what; sessions; the page of a browser that came too early for the real one. */
-import { html, raw } from 'hono/html'
+/** Who works, on what; who did what; sessions. */
 import { roles } from '../access.js'
 import { HttpError } from '../problems.js'
 import { get, post, type Route } from '../route.js'
 import { choice, flag, integer, type JsonSchema, list, name, number, object, refTo, text } from '../schema.js'
-import { openStatuses } from '../shapes.js'
 import { maxPage } from './shared.js'
 
 const someone = object({ role: choice(roles), actor: text('the name under which it goes on record') })
@@ -103,28 +101,4 @@ export const otherRoutes: readonly Route[] = [
     }),
     method: 'DELETE',
   },
-
-  get('/', {
-    summary: 'Open runs as a plain page',
-    answer: { type: 'string' },
-    produces: 'text/html',
-    run: async ({ house, http }) => {
-      const { runs, next } = await house.stet.list({ status: [...openStatuses], limit: 50 })
-      const rows = runs.map(
-        ({ id, runId, workflow, version, status, createdAt }) => html`<tr>
-<td>${status}</td><td><a href="/api/runs/${encodeURIComponent(runId)}">${id}</a></td>
-<td>${workflow}@${version}</td><td>${createdAt.toISOString()}</td></tr>`,
-      )
-      const table =
-        runs.length === 0
-          ? html`<p>No open runs. Start one: <code>stet start &lt;workflow&gt;</code></p>`
-          : html`<table><thead><tr><th>status</th><th>id</th><th>workflow</th><th>created</th></tr></thead>
-<tbody>${rows}</tbody></table>`
-      const more = next === undefined ? '' : html`<p>And more: <a href="/api/runs">/api/runs</a></p>`
-      return http.html(html`${raw('<!doctype html>')}
-<html lang="en"><head><meta charset="utf-8"><title>stet</title></head>
-<body><main><h1>stet</h1><h2>Open runs</h2>${table}${more}
-<p><a href="/openapi.json">/openapi.json</a> has all that can be asked for here.</p></main></body></html>`)
-    },
-  }),
 ]

@@ -1,12 +1,20 @@
 /** Runs: lists and counts, one run and all that can be read of it. */
 import { describeRow } from '../../client/describe.js'
-import { historyJson, type RunView, readRun, viewAt, viewJson } from '../../client/run-view.js'
+import {
+  historyJson,
+  maxBriefBytes,
+  type RunView,
+  readRun,
+  summaryJson,
+  viewAt,
+  viewJson,
+} from '../../client/run-view.js'
 import { InvalidInputError } from '../../core/errors.js'
 import { toHistoryFile } from '../../core/history-file.js'
 import { json } from '../app.js'
 import { boundedCounts } from '../feed.js'
 import { get, type House, type Route } from '../route.js'
-import { anything, integer, type JsonSchema, list, number, object, record, refTo, text } from '../schema.js'
+import { anything, flag, integer, type JsonSchema, list, number, object, record, refTo, text } from '../schema.js'
 import { filterFields, filterOf, maxPage, maxSeq, pageFields, pageOf, rowOf } from './shared.js'
 
 const listed = (key: string, shape: string): JsonSchema => ({
@@ -15,6 +23,9 @@ const listed = (key: string, shape: string): JsonSchema => ({
   required: [key],
   additionalProperties: false,
 })
+
+/** Events of one page. */
+const maxEvents = 1_000
 
 const at = object({}, { at: integer(1, maxSeq, 'the run as it was after this event, by its history alone') })
 
@@ -51,6 +62,17 @@ export const runRoutes: readonly Route[] = [
       }
     },
   }),
+  get('/api/runs/:run/summary', {
+    summary: 'A run without its history: what is in its row, and what it waits for',
+    answer: refTo('Summary'),
+    run: async ({ house, ref }) => {
+      const row = await rowOf(house, ref)
+      const place = { runId: row.runId, after: 0, maxPayload: maxBriefBytes }
+      const [[first] = []] = await (await house.store()).eventsAfter([place], 1)
+      const [begun] = historyJson(first === undefined ? [] : [first], true) as { data?: { input?: unknown } }[]
+      return { run: { ...summaryJson(row), input: begun?.data?.input ?? null } }
+    },
+  }),
   get('/api/runs/:run/graph', {
     summary: 'The graph of a run',
     query: at,
@@ -63,7 +85,8 @@ export const runRoutes: readonly Route[] = [
       {},
       {
         after: integer(0, maxSeq, 'events behind this one (0: from the first)'),
-        limit: integer(1, maxPage, `so many at most (100; never more than ${maxPage})`),
+        limit: integer(1, maxEvents, `so many at most (100; never more than ${maxEvents}, fewer where they are long)`),
+        brief: flag(`values of more than ${maxBriefBytes} bytes as { omitted: <bytes> }`),
       },
     ),
     answer: {
@@ -72,12 +95,15 @@ export const runRoutes: readonly Route[] = [
       required: ['runId', 'events', 'length'],
       additionalProperties: false,
     },
-    run: async ({ house, ref, query: { after = 0, limit = 100 } }) => {
+    run: async ({ house, ref, query: { after = 0, limit = 100, brief = false } }) => {
       const { runId, historyLength } = await rowOf(house, ref)
-      const [events = []] = await (await house.store()).eventsAfter([{ runId, after }], limit)
+      const [events = []] = await (await house.store()).eventsAfter(
+        [{ runId, after, ...(brief ? { maxPayload: maxBriefBytes } : {}) }],
+        limit,
+      )
       const last = events.at(-1)?.seq ?? after
       const length = Math.max(historyLength, last)
-      return { runId, events: historyJson(events), length, ...(last < length ? { next: last } : {}) }
+      return { runId, events: historyJson(events, brief), length, ...(last < length ? { next: last } : {}) }
     },
   }),
   get('/api/runs/:run/why', {

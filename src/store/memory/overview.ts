@@ -1,6 +1,14 @@
-import type { RecordedEvent } from '../../core/events.js'
+import { payloadField } from '../../core/events.js'
 import type { RunStatus } from '../../core/types.js'
-import type { AuditRow, LiveWorker, Overview, Page } from '../overview.js'
+import {
+  type AuditRow,
+  type LiveWorker,
+  maxEventBytes,
+  type Overview,
+  type Page,
+  type Place,
+  type PlacedEvent,
+} from '../overview.js'
 import { maxCounted, type RunRow } from '../port.js'
 import { rowOf } from './reads.js'
 import { copyOf, eventOf, type Run, type State } from './state.js'
@@ -11,8 +19,7 @@ type Answer = <T>(body: () => T) => Promise<T>
 export function overviewOf(state: State, answer: Answer, real: () => number): Overview {
   const audit: AuditRow[] = []
   return {
-    eventsAfter: (places, limit) =>
-      answer(() => places.map(({ runId, after }) => eventsAfter(state.runs.get(runId), after, limit))),
+    eventsAfter: (places, limit) => answer(() => eventsAfter(state, places, limit)),
     rows: (runIds, newest) => answer(() => readRows(state, runIds, newest)),
     relatives: (runId, kind, page) => answer(() => readRelatives(state, runId, kind, page)),
     countRuns: () => answer(() => countRuns(state)),
@@ -37,8 +44,20 @@ export function overviewOf(state: State, answer: Answer, real: () => number): Ov
   }
 }
 
-function eventsAfter(run: Run | undefined, after: number, limit: number): RecordedEvent[] {
-  return run === undefined ? [] : run.history.slice(after, after + limit).map(eventOf)
+function eventsAfter(state: State, places: readonly Place[], limit: number): PlacedEvent[][] {
+  let bytes = 0
+  return places.map(({ runId, after, maxPayload = Number.POSITIVE_INFINITY }) => {
+    const found: PlacedEvent[] = []
+    for (const stored of state.runs.get(runId)?.history.slice(after, after + limit) ?? []) {
+      if (bytes >= maxEventBytes) break
+      const event = eventOf(stored)
+      const own = event.payload === null ? 0 : Buffer.byteLength(event.payload)
+      const omitted = own > maxPayload && payloadField[event.type] !== 'error'
+      found.push(omitted ? { ...event, payload: null, omitted: own } : event)
+      if (!omitted) bytes += own
+    }
+    return found
+  })
 }
 
 const newestFirst = (a: Run, b: Run) => (a.runId < b.runId ? 1 : -1)

@@ -1,6 +1,6 @@
-import type { RecordedEvent } from '../../core/events.js'
+import { payloadField } from '../../core/events.js'
 import type { RunStatus } from '../../core/types.js'
-import type { LiveWorker, Overview, Page } from '../overview.js'
+import { type LiveWorker, maxEventBytes, type Overview, type Page, type Place, type PlacedEvent } from '../overview.js'
 import { maxCounted, type RunRow } from '../port.js'
 import { intArray, textArray } from './arrays.js'
 import { beginAudit, endAudit, readAudit } from './audit.js'
@@ -27,26 +27,35 @@ export function overviewOf(db: Db): Overview {
   }
 }
 
-async function eventsAfter(
-  db: Db,
-  places: readonly { readonly runId: string; readonly after: number }[],
-  limit: number,
-): Promise<RecordedEvent[][]> {
-  const found: RecordedEvent[][] = places.map(() => [])
+const errorTypes = Object.entries(payloadField)
+  .flatMap(([type, field]) => (field === 'error' ? [`'${type}'`] : []))
+  .join(', ')
+
+/** Lengths are known without the payloads being read. */
+async function eventsAfter(db: Db, places: readonly Place[], limit: number): Promise<PlacedEvent[][]> {
+  const found: PlacedEvent[][] = places.map(() => [])
   const { rows } = await db.query({
     name: 'stet_events_after',
-    text: `SELECT u.i, h.seq, h.type, h.op, h.name, h.payload, h.facts, (extract(epoch FROM h.at) * 1000)::float8 AS at
-             FROM unnest($1::int[], $2::text[], $3::int[]) AS u(i, id, after),
-                  LATERAL (SELECT * FROM stet_store.history h WHERE h.run_id = u.id AND h.seq > u.after ORDER BY h.seq LIMIT $4) h
-            ORDER BY u.i, h.seq`,
+    text: `SELECT i, seq, type, op, name, CASE WHEN bytes <= most THEN payload END AS payload, CASE WHEN bytes > most THEN bytes END AS omitted,
+                  facts, (extract(epoch FROM at) * 1000)::float8 AS at
+             FROM (SELECT *, sum(CASE WHEN bytes > most THEN 0 ELSE bytes END) OVER (ORDER BY i, seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+                     FROM (SELECT u.i, h.*, coalesce(octet_length(h.payload), 0) AS bytes,
+                                  CASE WHEN u.most IS NULL OR h.type IN (${errorTypes}) THEN ${2 ** 31 - 1} ELSE u.most END AS most
+                             FROM unnest($1::int[], $2::text[], $3::int[], $5::int[]) AS u(i, id, after, most),
+                                  LATERAL (SELECT * FROM stet_store.history h WHERE h.run_id = u.id AND h.seq > u.after ORDER BY h.seq LIMIT $4) h) e) p
+            WHERE coalesce(before, 0) < ${maxEventBytes} ORDER BY i, seq`,
     values: [
       intArray(places.map((_, i) => i)),
       textArray(places.map(({ runId }) => runId)),
       intArray(places.map(({ after }) => after)),
       limit,
+      intArray(places.map(({ maxPayload }) => maxPayload ?? null)),
     ],
   })
-  for (const row of rows) found[row.i]!.push(toEvent(row))
+  for (const { omitted, ...row } of rows) {
+    const event = toEvent(row as (typeof rows)[number])
+    found[row.i]!.push(omitted === null ? event : { ...event, omitted })
+  }
   return found
 }
 

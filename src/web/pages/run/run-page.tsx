@@ -1,0 +1,3 @@
+export default function RunPage({ run }: { readonly run: string }) {
+  return <h1>{run}</h1>
+}
