@@ -3,7 +3,8 @@
  * told at the end is read from the run's history and from the lines that the bodies of the steps printed; if a step
  * that was complete before the kill ran again, this fails.
  *
- * Ends every process that it started, but for the database: that stays for the commands to try next.
+ * Ends every process that it started, but for the database: that stays for the commands to try next. In a terminal the
+ * dashboard stays too, until Ctrl-C.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -110,12 +111,28 @@ async function main() {
     `embedded Postgres ${server.version}, ${server.started ? 'started' : 'found running'} (${seconds(performance.now() - asked)})`,
   )
 
-  const client = new Stet({ url: server.url, poolSize: 1 })
+  const client = new Stet({ url: server.url, poolSize: 3 })
   try {
-    await demonstrate(client)
+    const { serveDashboard } = await import('../dist/server/index.js')
+    const dashboard = await serveDashboard(client, { nearby: true })
+    label('dashboard', `${dashboard.url}/runs/${id}   ${dim('the run, live')}`)
+    try {
+      await demonstrate(client)
+      await shown(dashboard)
+    } finally {
+      await dashboard.close()
+    }
   } finally {
     await client.close()
   }
+}
+
+/** Whoever sits before a terminal may look at the dashboard for as long as they like; others get the command for it. */
+async function shown({ url }) {
+  if (!process.stdin.isTTY || !process.stdout.isTTY) return
+  say(`\n${bold('dashboard')}  ${url}/runs/${id}   ${dim('stays until Ctrl-C')}`)
+  for (const signal of ['SIGINT', 'SIGTERM']) process.removeAllListeners(signal)
+  await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
 }
 
 async function demonstrate(client) {
@@ -184,8 +201,11 @@ async function demonstrate(client) {
   const commands = [
     [`npx stet show ${id} --history${other}`, 'all that was recorded'],
     [`npx stet replay ${id} -w samples/order.ts${other}`, 'the same code over that history; no step runs'],
-    [`npx stet graph ${id} --format mermaid${other}`, 'its graph, to paste'],
-    [`npx stet dev -w samples/approval.ts${other}`, 'a worker that reloads on edit; then, in another terminal:'],
+    [`npx stet dashboard${other}`, `the dashboard; this run is at /runs/${id}`],
+    [
+      `npx stet dev -w samples/approval.ts${other}`,
+      'a worker that reloads on edit, and the dashboard; then, in another terminal:',
+    ],
     [`npx stet start approval --id plan-7 --input '{"document":"plan","author":"ada","reviewer":"bob"}'${other}`, ''],
     [`npx stet signal plan-7 decision '{"approved":true,"by":"bob"}'${other}`, ''],
     ['npx stet db stop', 'end the database; its data stay'],
@@ -194,7 +214,11 @@ async function demonstrate(client) {
     say(`  ${here}${line.padEnd(what === '' ? 0 : 52)}${what === '' ? '' : `  ${dim(`# ${what}`)}`}`)
   if (elsewhere.length > 0)
     say(dim(`  (${elsewhere.join(' and ')} is set; the demonstration used the embedded Postgres, so -d names it)`))
-  say(dim(`\n${seconds(performance.now() - began)} in all. The database goes on running; nothing else does.`))
+  say(
+    dim(
+      `\n${seconds(performance.now() - began)} in all. The database goes on running${process.stdin.isTTY && process.stdout.isTTY ? '' : '; nothing else does'}.`,
+    ),
+  )
 }
 
 const times = (n) => (n === 0 ? '0 times' : n === 1 ? 'once' : `${n} times`)

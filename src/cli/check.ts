@@ -1,11 +1,12 @@
 import { type Command, Option } from 'commander'
 import { describeRow } from '../client/describe.js'
+import { compareReplay } from '../core/divergence.js'
 import { formatMs } from '../core/duration.js'
 import { RunNotFoundError } from '../core/errors.js'
 import type { RecordedEvent } from '../core/events.js'
 import type { RunIdentity } from '../core/execution.js'
 import type { RunFilter, RunStatus } from '../core/types.js'
-import { type Cause, type CheckReport, checkHistory, Findings } from '../debug/check.js'
+import { type Cause, type CheckReport, Findings } from '../debug/check.js'
 import { parsePlace, sourceLines } from '../debug/places.js'
 import type { Store } from '../store/port.js'
 import { hasSchema } from '../store/postgres/migrate.js'
@@ -99,7 +100,10 @@ async function checkOne(
     identity.version === 0 ? Math.max(...named.map(({ definition }) => definition.version)) : identity.version
   const code = named.find(({ definition }) => definition.version === version)
   if (code === undefined) findings.miss(identity)
-  else findings.add(identity, blocked, await checkHistory(code.definition, { ...identity, version }, events))
+  else {
+    const { divergence } = await compareReplay(code.definition, { ...identity, version }, events)
+    findings.add(identity, blocked, divergence)
+  }
 }
 
 /** `begin` is called when the database has been reached. */

@@ -1,9 +1,9 @@
-import { type Command, InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
 import { parseTokens } from '../server/access.js'
 import { type ServeOptions, serveDashboard } from '../server/index.js'
 import { checkServing } from '../server/listen.js'
 import { connect } from './lib/connect.js'
-import { addToList, type DatabaseOptions, examples, withDatabase } from './lib/options.js'
+import { addToList, asPort, type DatabaseOptions, examples, withDatabase } from './lib/options.js'
 import { stopSignal } from './lib/signals.js'
 import { cleanLines, out, paintTalk, say } from './lib/term.js'
 
@@ -39,12 +39,6 @@ export function define(command: Command): void {
     'after',
     '\nWithout a token it listens on this machine alone, and whoever is on this machine may operate. What it serves is\ndescribed at /openapi.json. Ctrl-C ends it. A token on the command line can be seen by others on this machine: the\nvariable cannot.',
   )
-}
-
-function asPort(value: string): number {
-  const port = Number(value)
-  if (/^\d{1,5}$/.test(value) && port <= 65_535) return port
-  throw new InvalidArgumentError('Expected a whole number from 0 to 65535.')
 }
 
 async function run({ port, host, hosts, token, ...options }: Options): Promise<void> {

@@ -1,14 +1,15 @@
 import { relative } from 'node:path'
 import type { Command } from 'commander'
+import { type ServedDashboard, serveDashboard } from '../server/index.js'
 import { readSettings } from '../settings.js'
+import type { Stet } from '../stet.js'
 import { stopEmbedded } from '../store/embedded/index.js'
-import { createPostgresStore } from '../store/postgres/store.js'
 import { type Child, forkWorker } from './lib/child.js'
 import { readConfig } from './lib/config-file.js'
-import { findDatabase } from './lib/connect.js'
-import { addToList, asCount, type DatabaseOptions, examples, withDatabase, withFiles } from './lib/options.js'
+import { connect } from './lib/connect.js'
+import { addToList, asCount, asPort, type DatabaseOptions, examples, withDatabase, withFiles } from './lib/options.js'
 import { stopSignal } from './lib/signals.js'
-import { clean, paintTalk, say } from './lib/term.js'
+import { clean, cleanLines, paintTalk, say } from './lib/term.js'
 import { watchSources } from './lib/watch.js'
 import type { WorkerSpec } from './lib/worker-process.js'
 import { findFiles } from './lib/workflow-files.js'
@@ -18,6 +19,8 @@ interface Options extends DatabaseOptions {
   queues?: string[]
   concurrency?: number
   verify: boolean
+  dashboard: boolean
+  port?: number
 }
 
 /** Editors write a file in several steps. */
@@ -36,11 +39,13 @@ export function define(command: Command): void {
     )
     .option('-j, --concurrency <n>', 'runs in memory and step bodies at once, at most', asCount)
     .option('--no-verify', 'do not replay each run when it parks or closes')
+    .option('-p, --port <n>', 'port of the dashboard (4400, or the next that is free)', asPort)
+    .option('--no-dashboard', 'without the dashboard')
     .action(run)
   examples(command, 'stet dev', 'stet dev workflows/order.ts')
   command.addHelpText(
     'after',
-    '\nThe worker is started again when a source file of the project changes. Ctrl-C ends the worker, and the embedded\nPostgres if this command started it; its data stay.',
+    '\nThe worker is started again when a source file of the project changes. The dashboard shows its runs live; it listens\non this machine alone. Ctrl-C ends the worker, and the embedded\nPostgres if this command started it; its data stay.',
   )
 }
 
@@ -51,16 +56,13 @@ async function run(files: string[], options: Options): Promise<void> {
   const patterns = given.length === 0 ? null : given
   const found = await findFiles(patterns ?? undefined)
   const { config = {} } = (await readConfig()) ?? {}
-  const database = await findDatabase(options)
-  const store = createPostgresStore({ url: database.url, poolSize: 1 })
-  try {
-    await store.migrate()
-  } finally {
-    await store.close()
-  }
+  const connection = await connect(options, { poolSize: 3 })
+  const { database } = connection
   const { projectDir } = readSettings().embedded
   say(`${paintTalk('bold', 'stet dev')}  ${found.map((file) => relative('.', file)).join(', ')}`)
   say(paintTalk('dim', `watching ${projectDir}`))
+  const served = options.dashboard ? await serve(connection.stet, options.port) : null
+  if (served !== null) say(`${paintTalk('bold', 'dashboard')} ${served.url}`)
   const spec: WorkerSpec = {
     url: database.url,
     patterns,
@@ -108,7 +110,21 @@ async function run(files: string[], options: Options): Promise<void> {
     await Promise.race([stopped, changed])
   }
   unwatch()
+  await served?.close()
+  await connection[Symbol.asyncDispose]()
   if (database.embedded && database.started) await stopEmbedded(readSettings().embedded)
+}
+
+/** On a port that was asked for, or the first that is free; null: it cannot, which is said and stops nothing else. */
+async function serve(stet: Stet, port: number | undefined): Promise<ServedDashboard | null> {
+  const onError = (error: unknown) => say(paintTalk('red', cleanLines(String((error as Error)?.stack ?? error))))
+  try {
+    return await serveDashboard(stet, { onError, ...(port === undefined ? { nearby: true } : { port }) })
+  } catch (error) {
+    if (port !== undefined) throw error
+    say(paintTalk('yellow', `no dashboard: ${cleanLines((error as Error).message)}`))
+    return null
+  }
 }
 
 /** As a shell takes it. */

@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
 import { durationMs } from '../core/duration.js'
 import type { Duration } from '../core/types.js'
 import { readConfig } from './lib/config-file.js'
@@ -9,6 +9,7 @@ import {
   addToList,
   asCount,
   asDuration,
+  asPort,
   type DatabaseOptions,
   examples,
   withDatabase,
@@ -100,10 +101,4 @@ function metricsOf({ metricsPort, metricsHost, processes = 1 }: Options): Worker
     )
   }
   return { host: metricsHost ?? '127.0.0.1', port: metricsPort }
-}
-
-function asPort(value: string): number {
-  const port = Number(value)
-  if (/^\d+$/.test(value) && port <= 65_535) return port
-  throw new InvalidArgumentError('Expected a port, 1 to 65535, or 0 for any that is free.')
 }

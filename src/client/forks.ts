@@ -3,17 +3,17 @@
  * are not called for it.
  */
 import { encode } from '../core/codec.js'
-import { IdConflictError, InvalidInputError, RunClosedError, RunNotFoundError, StetError } from '../core/errors.js'
+import { IdConflictError, InvalidInputError, RunNotFoundError, StetError } from '../core/errors.js'
 import type { RecordedEvent } from '../core/events.js'
 import { type ForkedHistory, forkHistory } from '../core/fork.js'
 import type { PendingOperation } from '../core/graph.js'
 import type { ExportedRun } from '../core/history-file.js'
-import { checkName, newId, newRunId } from '../core/ids.js'
+import { checkName, maxNameBytes, newId, newRunId } from '../core/ids.js'
 import { checkVersion, oneOf } from '../core/options.js'
 import { checkFields } from '../core/suggest.js'
 import type { Attributes, ForkOptions } from '../core/types.js'
 import type { Hints } from '../hints/hints.js'
-import { postMessage, requestCancel } from '../store/asks.js'
+import { cancelLatest } from '../store/asks.js'
 import type { RunRow, Store } from '../store/port.js'
 
 /** A run that is to be forked. */
@@ -145,8 +145,6 @@ export async function retryRun(backend: Backend, row: RunRow): Promise<Forked> {
   return forkRun(backend, await storedOrigin(backend.store, row), { at: 'last-failure', id: row.id })
 }
 
-const maxIdBytes = 255
-
 /** `<id>-fork-<mark>`, with as much of the id as there is room for. */
 export function forkId(id: string, mark: string): string {
   const end = `-fork-${mark}`
@@ -154,30 +152,17 @@ export function forkId(id: string, mark: string): string {
   let bytes = Buffer.byteLength(end)
   for (const character of id) {
     bytes += Buffer.byteLength(character)
-    if (bytes > maxIdBytes) break
+    if (bytes > maxNameBytes) break
     start += character
   }
   return start + end
 }
 
 async function cancelAll({ store, hints }: Backend, runIds: readonly string[]): Promise<void> {
-  const publish = (told: Parameters<Hints['publish']>[0]) => hints.publish(told)
-  for (let run of runIds) {
-    for (;;) {
-      try {
-        await requestCancel(store, publish, run, 'its parent was forked', (message) =>
-          postMessage(store, publish, message),
-        )
-        break
-      } catch (error) {
-        // Gone: there is nothing left to be cancelled.
-        if (error instanceof RunNotFoundError) break
-        if (!(error instanceof RunClosedError)) throw error
-        // One that has closed needs no cancelling, unless another goes on for it.
-        const successor = (await store.results([run]))[0]?.successor ?? null
-        if (successor === null) break
-        run = successor
-      }
-    }
+  for (const run of runIds) {
+    await cancelLatest(store, (told) => hints.publish(told), run, 'its parent was forked').catch((error) => {
+      // Gone: there is nothing left to be cancelled.
+      if (!(error instanceof RunNotFoundError)) throw error
+    })
   }
 }

@@ -19,7 +19,8 @@ export function newId(prefix: string): string {
   return `${prefix}_${random()}`
 }
 
-const maxNameBytes = 255
+/** Longest name or id, in UTF-8. */
+export const maxNameBytes = 255
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
 const control = /[\u0000-\u001f\u007f]/
 

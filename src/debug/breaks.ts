@@ -6,9 +6,9 @@
  *     is the debugger's own, which shows the line and goes on as from any other.
  * X2. Every stop stops once.
  */
-import { Session } from 'node:inspector'
 import { InvalidInputError } from '../core/errors.js'
 import type { RecordedEvent } from '../core/events.js'
+import { type CodeLocation, locationText, maxBreakpoints, OwnInspector } from './inspector.js'
 import { isUsers, type RawFrame } from './places.js'
 
 /** Where to stop: where the code goes on after an event, or where it calls ctx for the `nth` time with that name. */
@@ -46,30 +46,15 @@ export interface CallPlace {
   readonly frame: RawFrame
 }
 
-interface Location {
-  readonly scriptId: string
-  readonly lineNumber: number
-  readonly columnNumber?: number
-}
-
-function placeName({ scriptId, lineNumber, columnNumber }: Location): string {
-  return `${scriptId}:${lineNumber}:${columnNumber}`
-}
-
 const askName = Symbol.for('stet.break')
-const maxBreakpoints = 5_000
 
 export class Breaks {
-  readonly #session = new Session()
-  readonly #scripts = new Map<string, string>()
-  /** `at`: the places where it stops, as `place` names them. */
+  readonly #inspector = new OwnInspector()
+  /** `at`: the places where it stops, as `locationText` names them. */
   readonly #stops = new Set<{ readonly due: () => boolean; readonly at: ReadonlySet<string> }>()
   readonly #set = new Set<string>()
 
   constructor() {
-    this.#session.connect()
-    this.#session.on('Debugger.scriptParsed', ({ params }) => this.#scripts.set(params.scriptId, params.url))
-    this.#post('Debugger.enable')
     ;(globalThis as any)[askName] = (place: string) => {
       for (const stop of this.#stops) {
         if (!stop.at.has(place) || !stop.due()) continue
@@ -82,51 +67,39 @@ export class Breaks {
 
   /** Stops at the first line of the user's that is executed once `due` holds. */
   anywhere(due: () => boolean): void {
-    const users = [...this.#scripts].filter(([, url]) => isUsers(url))
-    this.#stop(users.flatMap(([scriptId]) => this.#locations(scriptId)).slice(0, maxBreakpoints), due)
+    const users = [...this.#inspector.scripts].filter(([, url]) => isUsers(url))
+    this.#stop(
+      users.flatMap(([scriptId]) => this.#inspector.possibleBreakpoints(scriptId)).slice(0, maxBreakpoints),
+      due,
+    )
   }
 
   /** Stops at a call, when `due` holds. */
   atCall({ url, line, column }: RawFrame, due: () => boolean): void {
-    for (const [scriptId, of] of this.#scripts) {
+    for (const [scriptId, of] of this.#inspector.scripts) {
       if (of !== url) continue
-      const before = this.#locations(scriptId).filter(
-        ({ lineNumber, columnNumber = 0 }) => lineNumber < line || (lineNumber === line && columnNumber <= column),
-      )
+      const before = this.#inspector
+        .possibleBreakpoints(scriptId)
+        .filter(
+          ({ lineNumber, columnNumber = 0 }) => lineNumber < line || (lineNumber === line && columnNumber <= column),
+        )
       this.#stop(before.slice(-1), due)
     }
   }
 
   close(): void {
-    this.#session.disconnect()
+    this.#inspector.close()
     delete (globalThis as any)[askName]
   }
 
-  #stop(locations: readonly Location[], due: () => boolean): void {
-    this.#stops.add({ due, at: new Set(locations.map(placeName)) })
+  #stop(locations: readonly CodeLocation[], due: () => boolean): void {
+    this.#stops.add({ due, at: new Set(locations.map(locationText)) })
     for (const location of locations) {
-      const place = placeName(location)
+      const place = locationText(location)
       if (this.#set.has(place)) continue
       this.#set.add(place)
       const condition = `globalThis[Symbol.for('stet.break')]?.('${place}')`
-      this.#post('Debugger.setBreakpoint', { location, condition })
+      this.#inspector.post('Debugger.setBreakpoint', { location, condition })
     }
-  }
-
-  #locations(scriptId: string): Location[] {
-    const start = { scriptId, lineNumber: 0, columnNumber: 0 }
-    const { locations } = this.#post('Debugger.getPossibleBreakpoints', { start }) as { locations: Location[] }
-    return locations.map(({ scriptId, lineNumber, columnNumber = 0 }) => ({ scriptId, lineNumber, columnNumber }))
-  }
-
-  #post(method: string, params?: object): unknown {
-    let answer: unknown
-    let failure: unknown = null
-    this.#session.post(method, params, (error: Error | null, result?: object) => {
-      failure = error
-      answer = result
-    })
-    if (failure !== null) throw Object.assign(new Error((failure as Error).message), { cause: failure })
-    return answer
   }
 }

@@ -1,58 +1,6 @@
-/** Whether code does what histories have on record: one history after another, and what is wrong, by its cause. */
-import type { RecordedEvent } from '../core/events.js'
+/** What the check of many histories has found, by its cause. */
+import type { Divergence } from '../core/divergence.js'
 import type { RunIdentity } from '../core/execution.js'
-import { replay } from '../core/replay.js'
-import { findUnrecordedAwait } from '../core/unrecorded.js'
-import { compareOutcome } from '../core/verify.js'
-import type { Definition } from '../core/workflow.js'
-
-/** Where the code does something else than the history says. */
-export interface Divergence {
-  readonly code: 'nondeterminism' | 'unrecorded_await'
-  /** The event that does not fit. */
-  readonly seq: number
-  readonly expected: string
-  readonly actual: string
-  /** `file:line` of the code at hand. */
-  readonly where?: string
-  /** `file:line` of the code that made the history. */
-  readonly recordedAt?: string
-}
-
-/** Replays a history with the code. Null: it fits. No step runs, nothing is written. */
-export async function checkHistory(
-  definition: Definition,
-  identity: RunIdentity,
-  events: readonly RecordedEvent[],
-): Promise<Divergence | null> {
-  const { execution, blockage, outcome } = await replay(definition, identity, events)
-  execution.drop()
-  if (blockage === null) {
-    const difference = compareOutcome(outcome, events)
-    return difference === null ? null : { code: 'nondeterminism', ...difference }
-  }
-  if (blockage.mismatch !== undefined) {
-    const { mismatch, where } = blockage
-    const recordedAt = events[mismatch.seq - 1]?.facts?.where
-    return {
-      code: 'nondeterminism',
-      ...mismatch,
-      ...(where === undefined ? {} : { where }),
-      ...(recordedAt === undefined ? {} : { recordedAt }),
-    }
-  }
-  const where =
-    blockage.code === 'unrecorded_await'
-      ? ((await findUnrecordedAwait(definition, { ...identity }, events)) ?? blockage.where)
-      : blockage.where
-  return {
-    code: blockage.code === 'unrecorded_await' ? 'unrecorded_await' : 'nondeterminism',
-    seq: execution.lastSeq,
-    expected: 'the workflow to await only what is recorded',
-    actual: blockage.message,
-    ...(where === undefined ? {} : { where }),
-  }
-}
 
 export interface CheckedRun {
   readonly id: string
@@ -82,7 +30,6 @@ export interface CheckReport {
   }[]
 }
 
-/** Gathers what the check of many histories has found. */
 export class Findings {
   #checked = 0
   #fine = 0

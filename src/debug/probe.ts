@@ -7,10 +7,10 @@
  *     without a probe.
  * P3. Nothing of the user's is called: values become text without their own inspection functions and getters.
  */
-import { Session } from 'node:inspector'
 import { inspect, types } from 'node:util'
 import { isCtx } from '../core/ctx.js'
 import { type Definition, definition } from '../core/workflow.js'
+import { type CodeLocation, locationText, maxBreakpoints, OwnInspector } from './inspector.js'
 import { isUsers, type Place, placeOf, type RawFrame } from './places.js'
 
 export interface Local {
@@ -39,20 +39,10 @@ export interface Watched {
   readonly cut: boolean
 }
 
-interface FunctionLocation {
-  readonly scriptId: string
-  readonly lineNumber: number
-  readonly columnNumber?: number
-}
-
-function locationText({ scriptId, lineNumber, columnNumber = 0 }: FunctionLocation): string {
-  return `${scriptId}:${lineNumber}:${columnNumber}`
-}
-
 interface CallFrame {
   readonly functionName: string
-  readonly functionLocation?: FunctionLocation
-  readonly location: FunctionLocation
+  readonly functionLocation?: CodeLocation
+  readonly location: CodeLocation
   readonly scopeChain: readonly {
     readonly type: string
     readonly object: { readonly objectId?: string }
@@ -76,14 +66,12 @@ const maxFrames = 12
 const maxLocals = 60
 /** Stops in one turn: a loop over thousands of items is not followed to its end. */
 const maxStops = 400
-const maxBreakpoints = 5_000
 
 // The name that pauses have in a debugger.
 const pause = new Function('debugger\n//# sourceURL=stet:capture') as () => void
 
 export class Probe {
-  readonly #session = new Session()
-  readonly #scripts = new Map<string, string>()
+  readonly #inspector = new OwnInspector((params) => this.#paused(params as Paused))
   /** Scripts that have their breakpoints. */
   readonly #broken = new Set<string>()
   #breakpoints = 0
@@ -93,17 +81,13 @@ export class Probe {
   readonly #main: { readonly name: string; readonly at: string | undefined }
 
   constructor({ name, fn }: Pick<Definition, 'name' | 'fn'>) {
-    this.#session.connect()
-    this.#session.on('Debugger.scriptParsed', ({ params }) => this.#scripts.set(params.scriptId, params.url))
-    this.#session.on('Debugger.paused', ({ params }) => this.#paused(params as unknown as Paused))
-    this.#post('Debugger.enable')
-    this.#post('Debugger.setBreakpointsActive', { active: false })
+    this.#inspector.post('Debugger.setBreakpointsActive', { active: false })
     globalThis[viewKey] = { scope: scopeText, closure: closureText, value: valueText }
     this.#main = { name, at: this.#locationOf(fn) }
   }
 
   close(): void {
-    this.#session.disconnect()
+    this.#inspector.close()
     globalThis[viewKey] = undefined
   }
 
@@ -116,10 +100,10 @@ export class Probe {
         .slice(0, maxFrames)
         .map((frame) => this.#frame(frame))
     }
-    this.#post('Debugger.setBreakpointsActive', { active: true })
+    this.#inspector.post('Debugger.setBreakpointsActive', { active: true })
     pause()
     this.#paused = before
-    if (!this.#watching) this.#post('Debugger.setBreakpointsActive', { active: false })
+    if (!this.#watching) this.#inspector.post('Debugger.setBreakpointsActive', { active: false })
     return frames
   }
 
@@ -136,7 +120,7 @@ export class Probe {
       const top = users[0]
       if (top === undefined || top !== callFrames[0]) return
       if (++stops > maxStops) {
-        this.#post('Debugger.setBreakpointsActive', { active: false })
+        this.#inspector.post('Debugger.setBreakpointsActive', { active: false })
         return
       }
       const threw = reason === 'exception' || reason === 'promiseRejection'
@@ -151,12 +135,12 @@ export class Probe {
       last.set(key, known?.throws === undefined || threw ? frame : { ...frame, throws: known.throws })
     }
     this.#watching = true
-    this.#post('Debugger.setPauseOnExceptions', { state: 'all' })
-    this.#post('Debugger.setBreakpointsActive', { active: true })
+    this.#inspector.post('Debugger.setPauseOnExceptions', { state: 'all' })
+    this.#inspector.post('Debugger.setBreakpointsActive', { active: true })
     return () => {
       this.#watching = false
-      this.#post('Debugger.setPauseOnExceptions', { state: 'none' })
-      this.#post('Debugger.setBreakpointsActive', { active: false })
+      this.#inspector.post('Debugger.setPauseOnExceptions', { state: 'none' })
+      this.#inspector.post('Debugger.setBreakpointsActive', { active: false })
       this.#paused = () => {}
       return { ran, frames: [...last.values()].reverse(), cut: stops > maxStops }
     }
@@ -164,15 +148,13 @@ export class Probe {
 
   /** Breakpoints wherever the user's code can stop. */
   #prepare(): void {
-    for (const [scriptId, url] of this.#scripts) {
+    for (const [scriptId, url] of this.#inspector.scripts) {
       if (this.#broken.has(scriptId) || !isUsers(url) || this.#breakpoints >= maxBreakpoints) continue
       this.#broken.add(scriptId)
-      const { locations } = this.#post('Debugger.getPossibleBreakpoints', {
-        start: { scriptId, lineNumber: 0, columnNumber: 0 },
-      }) as { locations: { scriptId: string; lineNumber: number; columnNumber?: number }[] }
-      for (const { lineNumber, columnNumber = 0 } of locations.slice(0, maxBreakpoints - this.#breakpoints)) {
+      const room = maxBreakpoints - this.#breakpoints
+      for (const location of this.#inspector.possibleBreakpoints(scriptId).slice(0, room)) {
         this.#breakpoints++
-        this.#post('Debugger.setBreakpoint', { location: { scriptId, lineNumber, columnNumber } })
+        this.#inspector.post('Debugger.setBreakpoint', { location })
       }
     }
   }
@@ -180,25 +162,29 @@ export class Probe {
   #locationOf(fn: unknown): string | undefined {
     const key = Symbol.for('stet.probed') as unknown as 'name'
     ;(globalThis as any)[key] = fn
-    const { result } = this.#post('Runtime.evaluate', { expression: "globalThis[Symbol.for('stet.probed')]" }) as {
+    const { result } = this.#inspector.post('Runtime.evaluate', {
+      expression: "globalThis[Symbol.for('stet.probed')]",
+    }) as {
       result: RemoteObject
     }
     ;(globalThis as any)[key] = undefined
-    const { internalProperties = [] } = this.#post('Runtime.getProperties', { objectId: result.objectId }) as {
+    const { internalProperties = [] } = this.#inspector.post('Runtime.getProperties', {
+      objectId: result.objectId,
+    }) as {
       internalProperties?: readonly { readonly name: string; readonly value?: { readonly value?: unknown } }[]
     }
     const location = internalProperties.find(({ name }) => name === '[[FunctionLocation]]')?.value?.value
-    return location === undefined ? undefined : locationText(location as FunctionLocation)
+    return location === undefined ? undefined : locationText(location as CodeLocation)
   }
 
   #usersOf(frames: readonly CallFrame[]): CallFrame[] {
-    return frames.filter(({ location }) => isUsers(this.#scripts.get(location.scriptId) ?? ''))
+    return frames.filter(({ location }) => isUsers(this.#inspector.scripts.get(location.scriptId) ?? ''))
   }
 
   #frame({ functionName, functionLocation, location, scopeChain, returnValue }: CallFrame): Frame {
     const isMain = functionLocation !== undefined && locationText(functionLocation) === this.#main.at
     const raw: Pick<RawFrame, 'url' | 'line' | 'column'> = {
-      url: this.#scripts.get(location.scriptId)!,
+      url: this.#inspector.scripts.get(location.scriptId)!,
       line: location.lineNumber,
       column: location.columnNumber ?? 0,
     }
@@ -227,25 +213,13 @@ export class Probe {
 
   /** Calls one of ours on an object of theirs, inside the pause. */
   #call<T>(objectId: string, view: 'scope' | 'closure' | 'value'): T | undefined {
-    const { result } = this.#post('Runtime.callFunctionOn', {
+    const { result } = this.#inspector.post('Runtime.callFunctionOn', {
       objectId,
       functionDeclaration: `function () { return globalThis[Symbol.for('stet.view')].${view}(this) }`,
       returnByValue: true,
       silent: true,
     }) as { result: { value?: T } }
     return result.value
-  }
-
-  #post(method: string, params?: object): unknown {
-    let answer: unknown
-    let failure: Error | null = null
-    // Of a session on its own thread: answered before `post` returns.
-    this.#session.post(method, params, (error: Error | null, result?: object) => {
-      failure = error
-      answer = result
-    })
-    if (failure !== null) throw failure
-    return answer
   }
 }
 

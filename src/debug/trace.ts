@@ -4,7 +4,7 @@ import type { RunIdentity } from '../core/execution.js'
 import type { Operation } from '../core/operation.js'
 import { describeOutcome } from '../core/verify.js'
 import type { Definition } from '../core/workflow.js'
-import { ReplaySession } from './session.js'
+import { replayWhole } from './whole.js'
 
 export interface AskedOperation {
   readonly op: number
@@ -34,12 +34,8 @@ export async function traceReplay(
   identity: RunIdentity,
   events: readonly RecordedEvent[],
 ): Promise<Trace> {
-  const session = new ReplaySession(definition, { ...identity }, events)
-  const turns: Trace['turns'][number][] = []
-  for (let step = await session.next(); step !== null; step = await session.next()) {
-    turns.push({ seq: step.event.seq, asked: step.asked.map(asked) })
-  }
-  const { outcome, blockage, pending } = await session.verdict()
+  const { steps, outcome, blockage, pending } = await replayWhole(definition, identity, events, new Set())
+  const turns = steps.map((step) => ({ seq: step.event.seq, asked: step.asked.map(asked) }))
   return {
     turns,
     blockage:

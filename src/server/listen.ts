@@ -14,6 +14,8 @@ export interface ServeOptions extends Omit<DashboardOptions, 'local'> {
   readonly port?: number
   /** The address to listen on. Default: 127.0.0.1. Another than this machine's own needs a token. */
   readonly host?: string
+  /** When the port is taken: one of the next twenty. Default: false. */
+  readonly nearby?: boolean
 }
 
 export interface ServedDashboard extends AsyncDisposable {
@@ -43,7 +45,7 @@ export async function serveDashboard(stet: Stet, options: ServeOptions = {}): Pr
     overrideGlobalObjects: false,
   }) as Server
   server.maxConnections = maxConnections
-  await listen(server, port, host)
+  await listenNear(server, port, host, options.nearby === true ? 20 : 0)
   const bound = (server.address() as AddressInfo).port
   hosts.add(...addressesOf(host).map((each) => `${bracketed(each)}:${bound}`))
   const close = async () => {
@@ -77,6 +79,16 @@ export function checkServing(options: ServeOptions): { port: number; host: strin
   }
   checkNames(tokens, options)
   return { port, host, tokens }
+}
+
+async function listenNear(server: Server, port: number, host: string, further: number): Promise<void> {
+  for (let next = port; ; next++) {
+    try {
+      return await listen(server, next, host)
+    } catch (error) {
+      if ((error as StetError).code !== 'port_in_use' || next >= Math.min(port + further, 65_535)) throw error
+    }
+  }
 }
 
 async function listen(server: Server, port: number, host: string): Promise<void> {

@@ -38,6 +38,22 @@ export async function requestCancel(
   await post({ run: row.runId, kind: 'cancel', name: null, payload, messageId: null })
 }
 
+/**
+ * Asks a run to cancel itself, or whichever goes on for it. One that has closed needs no cancelling.
+ * @throws RunNotFoundError
+ */
+export async function cancelLatest(store: Store, publish: Publish, run: string, reason: string | null): Promise<void> {
+  const post = (message: MessageRequest) => postMessage(store, publish, message)
+  for (let latest: string | null = run; latest !== null; ) {
+    try {
+      return await requestCancel(store, publish, latest, reason, post)
+    } catch (error) {
+      if (!(error instanceof RunClosedError)) throw error
+      latest = (await store.results([latest]))[0]?.successor ?? null
+    }
+  }
+}
+
 /** Sends one message and tells those who may wait for it. @throws RunNotFoundError, RunClosedError */
 export async function postMessage(store: Store, publish: Publish, message: MessageRequest): Promise<string> {
   const [answer] = await store.post([message])

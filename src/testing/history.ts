@@ -1,13 +1,11 @@
 /** Recorded histories as fixtures: does today's code still do what the history says? */
 import { readFile } from 'node:fs/promises'
+import { compareReplay, type Divergence } from '../core/divergence.js'
 import { InvalidInputError } from '../core/errors.js'
 import type { EventType, RecordedEvent } from '../core/events.js'
 import type { Outcome } from '../core/execution.js'
 import { fromHistoryFile } from '../core/history-file.js'
-import { replay } from '../core/replay.js'
 import type { AnyWorkflow, RunStatus } from '../core/types.js'
-import { findUnrecordedAwait } from '../core/unrecorded.js'
-import { compareOutcome } from '../core/verify.js'
 import { definition } from '../core/workflow.js'
 import { installRuntime } from '../worker/worker.js'
 
@@ -50,16 +48,13 @@ export async function replayHistory(history: string | object, workflow: AnyWorkf
   const { id, runId, version, queue } = run
   const identity = { id, runId, workflow: def.name, version, queue }
   installRuntime()
-  const { execution, outcome, blockage } = await replay(def, identity, events)
-  if (blockage === null) return ended(outcome, events)
-  const where =
-    blockage.code === 'unrecorded_await' ? await findUnrecordedAwait(def, { ...identity }, events) : blockage.where
-  const mismatch = blockage.mismatch ?? {
-    seq: execution.lastSeq,
-    expected: 'the workflow to await only what is recorded',
-    actual: blockage.message,
-  }
-  return { status: 'blocked', mismatch: { ...mismatch, ...(where === undefined ? {} : { where }) } }
+  const { outcome, blocked, divergence } = await compareReplay(def, identity, events)
+  const mismatch = divergence === null ? {} : { mismatch: mismatchOf(divergence) }
+  return blocked ? { status: 'blocked', ...mismatch } : { ...ended(outcome, events), ...mismatch }
+}
+
+function mismatchOf({ seq, expected, actual, where }: Divergence): NonNullable<ReplayedHistory['mismatch']> {
+  return { seq, expected, actual, ...(where === undefined ? {} : { where }) }
 }
 
 const statusAfter: Partial<Record<EventType, RunStatus>> = {
@@ -73,16 +68,8 @@ const statusAfter: Partial<Record<EventType, RunStatus>> = {
 function ended(outcome: Outcome | null, events: readonly RecordedEvent[]): ReplayedHistory {
   const last = events.at(-1)!
   const status = statusAfter[last.type] ?? outcome?.type ?? 'waiting'
-  if (outcome === null) return { status }
-  const difference = compareOutcome(outcome, events)
-  const mismatch = difference === null ? {} : { mismatch: difference }
-  const result =
-    outcome.type === 'completed'
-      ? { output: outcome.value }
-      : outcome.type === 'continued'
-        ? {}
-        : { error: outcome.error }
-  return { status, ...result, ...mismatch }
+  if (outcome === null || outcome.type === 'continued') return { status }
+  return outcome.type === 'completed' ? { status, output: outcome.value } : { status, error: outcome.error }
 }
 
 async function read(history: string | object): Promise<ReturnType<typeof fromHistoryFile>> {

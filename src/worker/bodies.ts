@@ -11,7 +11,7 @@ import type { Hint } from '../core/hint.js'
 import { aroundStep, type Interceptor } from '../core/interceptors.js'
 import type { EngineWork, Operation } from '../core/operation.js'
 import type { StepContext } from '../core/types.js'
-import { postMessage, requestCancel, startAndSend } from '../store/asks.js'
+import { cancelLatest, postMessage, startAndSend } from '../store/asks.js'
 import type { ClaimedRun, Store } from '../store/port.js'
 import { startRequest } from '../store/requests.js'
 
@@ -100,18 +100,7 @@ function engineBody(
         })
     }
     case 'cancel':
-      return async () => {
-        const post = (message: Parameters<typeof postMessage>[2]) => postMessage(host.store, publish, message)
-        for (let run: string | null = does.to; run !== null; ) {
-          const to: string = run
-          run = null
-          await final(() => requestCancel(host.store, publish, to, does.reason, post)).catch(async (error) => {
-            if (!(error.cause instanceof RunClosedError)) throw error
-            // A run that has closed needs no cancelling, unless another goes on for it.
-            run = (await host.store.results([to]))[0]?.successor ?? null
-          })
-        }
-      }
+      return () => final(() => cancelLatest(host.store, publish, does.to, does.reason))
   }
 }
 

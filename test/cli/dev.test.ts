@@ -20,7 +20,11 @@ test('runs workflows, takes in edits of any source file, survives broken ones, e
   const length = () => (dev.stdout + dev.stderr).length
   await dev.until(/worker started/)
   await dev.until(/npx stet start hello --input/)
+  const [, dashboard] = /dashboard (http:\/\/127\.0\.0\.1:\d+)/.exec(dev.stdout + dev.stderr) ?? []
   expect(await result()).toBe('Hello you!')
+  const { runs } = (await (await fetch(`${dashboard}/api/runs`)).json()) as { runs: { workflow: string }[] }
+  expect(runs.map(({ workflow }) => workflow)).toEqual(['hello'])
+  expect(await (await fetch(`${dashboard}/runs`)).text()).toContain('<div id="root">')
   await dev.until(/the run completed with \\"Hello you!\\"/)
 
   let from = length()

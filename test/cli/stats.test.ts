@@ -92,7 +92,7 @@ test('wrong usage is told before anything is done', async () => {
   const wrong: [string[], RegExp][] = [
     [['stats', '--since', 'yesterday'], /--since.*Expected a date and time/s],
     [['stats', '--by', 'queue'], /--by.*Allowed choices are version/s],
-    [['worker', '--metrics-port', '70000'], /--metrics-port.*Expected a port/s],
+    [['worker', '--metrics-port', '70000'], /--metrics-port.*Expected a whole number from 0 to 65535/s],
     [['worker', '--metrics-host', '0.0.0.0'], /--metrics-host: expected --metrics-port/],
     [['worker', '--metrics-port', '0', '--processes', '2'], /--metrics-port: expected one process/],
   ]

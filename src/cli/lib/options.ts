@@ -74,6 +74,12 @@ export const asCount = parser((value) => {
   return n
 })
 
+export const asPort = parser((value) => {
+  const port = Number(value)
+  if (!/^\d{1,5}$/.test(value) || port > 65_535) throw new Error('Expected a whole number from 0 to 65535.')
+  return port
+})
+
 export const asInteger = parser((value) => {
   if (!/^-?\d+$/.test(value)) throw new Error('Expected a whole number.')
   return Number(value)
