@@ -10,6 +10,7 @@ import type { EventFacts, EventType, RecordedEvent } from '../core/events.js'
 import type { Hint } from '../core/hint.js'
 import type { ChildRequest } from '../core/operation.js'
 import type { Attributes, RunFilter, RunStatus, Tx } from '../core/types.js'
+import type { AlertStore } from './alerts.js'
 import type { Overview } from './overview.js'
 import type { Statistics } from './statistics.js'
 
@@ -195,6 +196,8 @@ export interface TakenOver {
   readonly nextDue: number | null
 }
 
+/** A run that crashes its worker this often in a row without getting on is blocked. */
+export const quarantineAfter = 5
 /** From this many crashes in a row without progress on, a run is claimed alone, so that the next crash tells on it. */
 export const suspectAfter = 2
 
@@ -420,6 +423,8 @@ export interface RunDiagnosis {
 export interface Store extends Overview, Statistics {
   /** Where the data is, for people; no password in it. */
   readonly description: string
+  /** Null: this store has no alerts. */
+  readonly alerts: AlertStore | null
   migrate(): Promise<number>
 
   // starting, talking to and reading runs

@@ -1,5 +1,5 @@
 /** Runs that begin with a history of another's making. */
-import { StetError } from '../../core/errors.js'
+import { checkKept, childMissing } from '../keep-children.js'
 import type { ExistingRun, ForkRequest, InboxMessage } from '../port.js'
 import { successorOf, toldByParent } from './messages.js'
 import { accept, type Run, record, type State } from './state.js'
@@ -84,28 +84,11 @@ function keptChildren(state: State, { origin, children }: ForkRequest): { op: nu
   const kept = children.map(({ op, runId }) => {
     let child = state.runs.get(runId)
     while (child !== undefined && child.status === 'continued') child = state.runs.get(successorOf(child) ?? '')
-    if (child === undefined) {
-      throw new StetError(
-        'child_missing',
-        `fork: child ${runId} is not in this store, so it cannot be kept. Let the fork start its children anew: children: 'rerun'.`,
-      )
-    }
+    if (child === undefined) childMissing(runId)
     return { op, child }
   })
   for (const { child } of kept) {
-    if (child.closedAt !== null) continue
-    if (originIsOpen) {
-      throw new StetError(
-        'origin_open',
-        `fork: child ${child.runId} is open and belongs to run ${origin.runId}, which is open too: it can be kept only from a run that is closed. Close that run first, or let the fork start its children anew (children: 'rerun').`,
-      )
-    }
-    if (child.parentRunId !== origin.runId) {
-      throw new StetError(
-        'child_taken',
-        `fork: child ${child.runId} belongs to run ${child.parentRunId} by now, so it cannot be kept. Let the fork start its children anew: children: 'rerun'.`,
-      )
-    }
+    if (child.closedAt === null) checkKept(child, { runId: origin.runId, open: originIsOpen })
   }
   return kept.sort((a, b) => a.op - b.op)
 }

@@ -1,5 +1,4 @@
-import { type Beat, suspectAfter, type TakenOver, type WorkerInfo } from '../port.js'
-import { quarantineAfter } from '../postgres/workers.js'
+import { type Beat, quarantineAfter, suspectAfter, type TakenOver, type WorkerInfo } from '../port.js'
 import { hasCode, isReady, suits } from './claims.js'
 import { makeReady, type Run, type State, type WorkerEntry } from './state.js'
 

@@ -6,7 +6,7 @@
  *     is looked at what came of them, so no end of a child is lost between two parents.
  * F3. A fork counts as claimed once: what comes along with a first claim is only for histories of one event.
  */
-import { StetError } from '../../core/errors.js'
+import { checkKept, childMissing } from '../keep-children.js'
 import type { ExistingRun, ForkRequest } from '../port.js'
 import { floatArray, intArray, textArray } from './arrays.js'
 import type { Db, Query, Rows } from './db.js'
@@ -167,12 +167,7 @@ async function takeChildren(query: Run, { runId, origin, children }: ForkRequest
     values: [intArray(children.map(({ op }) => op)), textArray(children.map((child) => child.runId))],
   })
   const missing = children.find((child) => !latest.some(({ first }) => first === child.runId))
-  if (missing !== undefined) {
-    throw new StetError(
-      'child_missing',
-      `fork: child ${missing.runId} is not in this database, so it cannot be kept. Let the fork start its children anew: children: 'rerun'.`,
-    )
-  }
+  if (missing !== undefined) childMissing(missing.runId)
   const runIds = textArray(latest.map((each) => each.run_id))
   // In a statement of its own: what is read after it is what they came to, and stays.
   await query({
@@ -188,18 +183,10 @@ async function takeChildren(query: Run, { runId, origin, children }: ForkRequest
   if (rows.some(({ status }) => status === 'continued')) throw new Changed()
   for (const child of rows) {
     if (!child.open) continue
-    if (child.origin_open) {
-      throw new StetError(
-        'origin_open',
-        `fork: child ${child.run_id} is open and belongs to run ${origin.runId}, which is open too: it can be kept only from a run that is closed. Close that run first, or let the fork start its children anew (children: 'rerun').`,
-      )
-    }
-    if (child.parent_run_id !== origin.runId) {
-      throw new StetError(
-        'child_taken',
-        `fork: child ${child.run_id} belongs to run ${child.parent_run_id} by now, so it cannot be kept. Let the fork start its children anew: children: 'rerun'.`,
-      )
-    }
+    checkKept(
+      { runId: child.run_id, parentRunId: child.parent_run_id },
+      { runId: origin.runId, open: child.origin_open },
+    )
   }
   await query({
     text: `UPDATE stet_store.runs SET parent_run_id = $2

@@ -1,9 +1,6 @@
-import { type Beat, suspectAfter, type TakenOver, type WorkerInfo, type WorkerLanes } from '../port.js'
+import { type Beat, quarantineAfter, suspectAfter, type TakenOver, type WorkerInfo, type WorkerLanes } from '../port.js'
 import { intArray, textArray } from './arrays.js'
 import type { Db, Query, Rows } from './db.js'
-
-/** A run that crashes its worker this often in a row without getting on is blocked. */
-export const quarantineAfter = 5
 
 /** The key of the lock that a worker's session holds for as long as its process lives. */
 export const lockWorker = (workerId: string): Query => ({
