@@ -1,6 +1,7 @@
 /**
  * `npm run bench`: stet beside the raw limits of the same server, measured in the same run. Ratios travel from machine
  * to machine; absolute figures do not. `npm run bench -- latency fan` runs the parts named.
+ * `npm run bench -- million`: what the pages of the dashboard ask, at a million runs.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
@@ -14,6 +15,7 @@ import { installRuntime } from '../src/worker/worker.js'
 import { checkSpeed, longReplay } from './debug.js'
 import { type Limits, measureLimits } from './limits.js'
 import { heading, list, median, pause, percentile, report, summary, three } from './measure.js'
+import { million } from './million.js'
 import { type BenchServer, benchServer } from './server.js'
 import { fanOut, fiveSteps, oneStep, sequence, steady } from './workflows.js'
 
@@ -279,6 +281,8 @@ try {
   if (runs('debug')) await withWorker(server, (stet, url) => longReplay(stet, url).then(() => checkSpeed(stet, url)))
   if (runs('idle')) await idle()
   if (runs('recovery')) await recovery(server)
+  // Takes minutes, and says nothing of how fast runs go: only when it is named.
+  if (wanted.includes('million')) await million(server)
   const after = await measureLimits(url)
   report('limit again: commit ms; rows/s', `${after.commitMs.toFixed(3)}; ${after.rowsPerSecond.toFixed(0)}`)
   summary()

@@ -1,7 +1,8 @@
 /** What stands in `stet.config.ts`. */
+import { checkAlerts } from './core/alert-rule.js'
 import { InvalidInputError } from './core/errors.js'
 import type { Interceptor } from './core/interceptors.js'
-import type { PayloadCodec } from './core/types.js'
+import type { AlertsConfig, PayloadCodec } from './core/types.js'
 
 export interface StetConfig {
   /** Database, when neither the command line nor the environment names one. */
@@ -18,6 +19,8 @@ export interface StetConfig {
   codec?: PayloadCodec
   /** What is called around steps, starts and messages of workers and commands. */
   interceptors?: readonly Interceptor[]
+  /** Rules that workers and dashboards look after, and where their alerts go. */
+  alerts?: AlertsConfig
   [key: string]: unknown
 }
 
@@ -37,7 +40,7 @@ export function checkConfig(config: unknown, what: string): StetConfig {
   if (typeof config !== 'object' || config === null || Array.isArray(config)) {
     throw new InvalidInputError(`${what}: expected an object with options, got ${typeOf(config)}.`)
   }
-  const { url, workflows, queues, concurrency, hints, codec, interceptors } = config as StetConfig
+  const { url, workflows, queues, concurrency, hints, codec, interceptors, alerts } = config as StetConfig
   const isText = (value: unknown) => typeof value === 'string' && value !== ''
   const areTexts = (value: unknown) => Array.isArray(value) && value.every(isText)
   const refuse = (field: string, expected: string, value: unknown) => {
@@ -60,6 +63,7 @@ export function checkConfig(config: unknown, what: string): StetConfig {
   }
   if (interceptors !== undefined && !Array.isArray(interceptors)) refuse('interceptors', 'a list', interceptors)
   if (hints !== undefined && !isText(hints)) refuse('hints', 'text', hints)
+  if (alerts !== undefined) checkAlerts(alerts, `${what}, alerts`)
   return config as StetConfig
 }
 

@@ -7,13 +7,14 @@ import { checkName, newId } from './core/ids.js'
 import type { Interceptor } from './core/interceptors.js'
 import type * as types from './core/types.js'
 import { Hints } from './hints/hints.js'
+import { StoredAlerts } from './observe/alerts/alerts.js'
 import { WorkerMeter } from './observe/meter.js'
 import { readStatistics } from './observe/percentiles.js'
 import { tracedStarts } from './observe/tracing.js'
 import { readSettings } from './settings.js'
 import { codedPost, codedStart, codedStore } from './store/coded.js'
 import { startEmbedded } from './store/embedded/index.js'
-import type { Store } from './store/port.js'
+import type { Store, VersionCount } from './store/port.js'
 import { postInTransaction } from './store/postgres/messages.js'
 import { startInTransaction } from './store/postgres/starts.js'
 import { createPostgresStore, type PostgresStore } from './store/postgres/store.js'
@@ -145,7 +146,7 @@ export class Stet implements AsyncDisposable {
   }
 
   /** Which versions of workflows have open runs, how many, and whether a live worker has their code. */
-  async versions(workflow?: string): Promise<{ workflow: string; version: number; open: number; served: boolean }[]> {
+  async versions(workflow?: string): Promise<VersionCount[]> {
     return (await this.#ready()).store.versions(workflow ?? null)
   }
 
@@ -188,6 +189,13 @@ export class Stet implements AsyncDisposable {
     })
     return lazy
   }
+
+  /**
+   * Rules that workers and dashboards look after, what has fired, silences. Rules of a config stand in `stet.config.ts`.
+   *
+   * @example await stet.alerts.add({ name: 'orders fail', kind: 'failureRate', workflow: 'order', above: 0.2, for: '5m' })
+   */
+  readonly alerts: types.Alerts = new StoredAlerts(async () => (await this.#ready()).store)
 
   get schedules(): types.Schedules {
     throw new StetError('not_available', 'schedules are not part of this release of stet.')

@@ -2,7 +2,9 @@ import type { Command } from 'commander'
 import { parseTokens } from '../server/access.js'
 import { type ServeOptions, serveDashboard } from '../server/index.js'
 import { checkServing } from '../server/listen.js'
+import { watchAlerts } from './lib/alerts.js'
 import { connect } from './lib/connect.js'
+import { createWorkerLog } from './lib/log.js'
 import { addToList, asPort, type DatabaseOptions, examples, withDatabase } from './lib/options.js'
 import { stopSignal } from './lib/signals.js'
 import { cleanLines, out, paintTalk, say } from './lib/term.js'
@@ -56,6 +58,8 @@ async function run({ port, host, hosts, token, ...options }: Options): Promise<v
   await using served = await serveDashboard(connection.stet, serving)
   out(served.url)
   say(paintTalk('dim', 'the dashboard is there (Ctrl-C ends it)'))
-  if (stop.aborted) return
-  await new Promise<void>((resolve) => stop.addEventListener('abort', () => resolve(), { once: true }))
+  const alerts = await watchAlerts(connection.store, createWorkerLog(process.stderr.isTTY === true))
+  if (!stop.aborted)
+    await new Promise<void>((resolve) => stop.addEventListener('abort', () => resolve(), { once: true }))
+  await alerts?.stop()
 }

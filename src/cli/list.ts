@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander'
 import { formatMs } from '../core/duration.js'
+import { runStatuses } from '../core/statuses.js'
 import type { Attributes, RunDescription, RunFilter, RunStatus } from '../core/types.js'
 import { connect } from './lib/connect.js'
 import { UsageError } from './lib/errors.js'
@@ -16,7 +17,7 @@ import {
 } from './lib/options.js'
 import { clean, out, outJson, paint, paintStatus, paintTalk, say, shorten, table, when } from './lib/term.js'
 
-const statuses = 'pending running waiting paused blocked completed failed cancelled terminated continued'.split(' ')
+const statuses: readonly string[] = runStatuses
 
 /** Which runs: what `filterOf` makes a filter of. */
 export interface FilterOptions {

@@ -29,11 +29,11 @@ async function run(workflow: string | undefined, options: DatabaseOptions & Outp
     return
   }
   const head = ['WORKFLOW', 'VERSION', 'OPEN', 'SERVED'].map((text) => paint('dim', text))
-  const rows = versions.map(({ workflow, version, open, served }) => [
+  const rows = versions.map(({ workflow, version, open, more, served }) => [
     clean(workflow),
     // A run that was started by name when no worker had the workflow: it takes the highest of the worker that comes.
     version === 0 ? '–' : String(version),
-    String(open),
+    `${open}${more === true ? '+' : ''}`,
     served ? 'yes' : paint('yellow', 'no'),
   ])
   out(table([head, ...rows]))

@@ -1,6 +1,5 @@
 /** Starting runs, talking to them and reading them, over a store. What is asked for in one moment goes as one statement. */
 import { isDeepStrictEqual } from 'node:util'
-import { checkAttributes } from '../core/attributes.js'
 import { Batcher } from '../core/batcher.js'
 import { decode, encode } from '../core/codec.js'
 import { IdConflictError, InvalidInputError, RunClosedError, RunNotFoundError } from '../core/errors.js'
@@ -227,10 +226,19 @@ export class Client {
   }
 
   async list(filter: RunFilter): Promise<{ runs: RunDescription[]; next?: string }> {
-    checkFilter(filter)
     const { store } = await this.#ready()
-    const { rows, next } = await store.list(filter)
-    return { runs: rows.map(describeRow), ...(next === null ? {} : { next }) }
+    const rows: RunRow[] = []
+    let { limit = 50, after } = filter
+    for (;;) {
+      const part = await store.list({ ...filter, limit, ...(after === undefined ? {} : { after }) })
+      rows.push(...part.rows)
+      // A store looks only so far at once.
+      if (part.bounded === undefined || part.rows.length === limit) {
+        return { runs: rows.map(describeRow), ...(part.next === null ? {} : { next: part.next }) }
+      }
+      limit -= part.rows.length
+      after = part.next!
+    }
   }
 
   async waiter(): Promise<ResultWaiter> {
@@ -238,21 +246,4 @@ export class Client {
     this.#waiter ??= new ResultWaiter(store, hints)
     return this.#waiter
   }
-}
-
-function checkFilter(filter: RunFilter): void {
-  for (const key of ['workflow', 'queue', 'error', 'after'] as const) {
-    const text: unknown = filter[key]
-    if (text === undefined || (typeof text === 'string' && text.isWellFormed() && !text.includes('\u0000'))) continue
-    throw new InvalidInputError(`list: ${key}: expected text without NUL and halves of surrogate pairs.`)
-  }
-  for (const key of ['startedAfter', 'startedBefore'] as const) {
-    const date: unknown = filter[key]
-    if (date === undefined || (date instanceof Date && !Number.isNaN(date.getTime()))) continue
-    throw new InvalidInputError(`list: ${key}: expected a valid Date, got ${String(date)}.`)
-  }
-  if (filter.version !== undefined && !Number.isInteger(filter.version)) {
-    throw new InvalidInputError(`list: version: expected a whole number, got ${String(filter.version)}.`)
-  }
-  if (filter.attributes !== undefined) checkAttributes(filter.attributes, 'list')
 }

@@ -20,6 +20,7 @@ import type {
 } from '../core/types.js'
 import { validate } from '../core/validate.js'
 import { schemaOf } from '../core/workflow.js'
+import { requestPause } from '../store/asks.js'
 import type { Client } from './client.js'
 import { describeRow } from './describe.js'
 import { forkRun, retryRun, storedOrigin } from './forks.js'
@@ -162,7 +163,10 @@ export class RunHandle implements Handle<any> {
     return new RunHandle(this.#client, id, runId)
   }
 
-  pause = notBuilt('pause')
+  async pause(reason?: string): Promise<void> {
+    const { store, hints } = await this.#client.backend()
+    await requestPause(store, (told) => hints.publish(told), this.#ref, checkReason(reason) ?? '')
+  }
 
   /** What was asked for: a handle by id means the latest run, one of a start means that run. */
   get #ref(): string {
@@ -229,8 +233,4 @@ function checkReason(reason: string | undefined): string | undefined {
   if (reason === undefined) return undefined
   if (typeof reason !== 'string') throw new InvalidInputError(`reason: expected text, got ${typeof reason}.`)
   return reason.replaceAll('\u0000', '').toWellFormed().slice(0, 1_000)
-}
-
-function notBuilt(name: string): (...args: any[]) => Promise<any> {
-  return () => Promise.reject(new StetError('not_available', `${name} is not part of this release of stet.`))
 }

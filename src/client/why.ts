@@ -83,7 +83,7 @@ function first(facts: Facts, child: Reason | null): Reason {
     case 'blocked':
       return whyBlocked(facts)
     case 'paused':
-      return { code: 'paused', message: 'paused: it goes on with `stet resume`', evidence: {} }
+      return whyPaused(run)
     case 'pending':
       return whyReady(facts)
     case 'running':
@@ -95,6 +95,12 @@ function first(facts: Facts, child: Reason | null): Reason {
     default:
       return whyClosed(run, facts.events, now)
   }
+}
+
+function whyPaused({ problem }: RunDiagnosis['run']): Reason {
+  const reason = problem === null ? null : oneLine(JSON.parse(problem).message)
+  const message = `paused${reason === null ? '' : ` (${reason})`}: it goes on with \`stet resume\``
+  return { code: 'paused', message, evidence: reason === null ? {} : { reason } }
 }
 
 function whyBlocked({ diagnosis: { run, crashes } }: Facts): Reason {

@@ -2,6 +2,7 @@
  * The public types of stet: what a workflow is given, what a caller gives and gets back. Types only, no code.
  * A type test (test/surface.test-d.ts) holds them against the published surface.
  */
+export type * from './alert-types.js'
 
 /** Milliseconds, or a number with a unit. */
 export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd' | 'w'}`
@@ -372,7 +373,16 @@ export interface Handle<O> {
   update<A, R>(update: Update<A, R> | string, ...argument: Arg<A>): Promise<R>
   cancel(reason?: string): Promise<void>
   terminate(reason?: string): Promise<void>
+  /**
+   * Keeps the run from going on until `resume`: no attempt of a step begins, timers and messages wait. What executes
+   * comes to its end first, and is recorded; until then the run is `running`. Children go on. Timers keep their times,
+   * and the timeout of the run goes on. `terminate` takes effect at once, `cancel` when the run is resumed.
+   *
+   * @throws RunNotFoundError, RunClosedError; StetError with code `blocked`: it does not go on in any case
+   * @example await stet.run('order-42').pause('the carrier has an outage')
+   */
   pause(reason?: string): Promise<void>
+  /** Lets a paused or blocked run go on. @throws RunNotFoundError; InvalidInputError for a run that is neither */
   resume(): Promise<void>
   /**
    * Gives the run to another version of its code, from its next claim on; a blocked run tries again. The run must be

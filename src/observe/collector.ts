@@ -115,7 +115,7 @@ export class Collector {
   }
 
   left(run: ClaimedRun, status: RowChange['status'], at: number, execution: Execution): void {
-    if (status === 'waiting' || status === 'pending' || status === 'blocked') return
+    if (status === 'waiting' || status === 'pending' || status === 'paused' || status === 'blocked') return
     const { runs } = this.#family(run)
     runs.counts[status]++
     runs.duration.record(at - (execution.begun.fork?.at ?? execution.startedAt))

@@ -10,10 +10,12 @@ import { Feed } from './feed.js'
 import { openapiOf } from './openapi.js'
 import { get, type House, type Route } from './route.js'
 import { actionRoutes } from './routes/actions.js'
+import { alertRoutes } from './routes/alerts.js'
 import { bulkRoutes } from './routes/bulk.js'
 import { feedRoutes } from './routes/feed.js'
 import { otherRoutes } from './routes/others.js'
 import { runRoutes } from './routes/runs.js'
+import { statsRoutes } from './routes/stats.js'
 import { isLoopback, ServedHosts } from './security.js'
 import { shapes } from './shapes.js'
 
@@ -54,6 +56,8 @@ export const routes: readonly Route[] = [
   ...bulkRoutes,
   ...feedRoutes,
   ...otherRoutes,
+  ...alertRoutes,
+  ...statsRoutes,
   get('/openapi.json', {
     summary: 'This document',
     answer: { type: 'object' },

@@ -1,4 +1,5 @@
 /** Shapes of answers that several routes give. */
+import { runStatuses } from '../core/statuses.js'
 import {
   anything,
   choice,
@@ -16,12 +17,6 @@ import {
   text,
 } from './schema.js'
 
-export const statuses = [
-  ...(['pending', 'running', 'waiting', 'paused', 'blocked'] as const),
-  ...(['completed', 'failed', 'cancelled', 'terminated', 'continued'] as const),
-] as const
-export const openStatuses = statuses.slice(0, 5)
-
 const count = integer(0, Number.MAX_SAFE_INTEGER)
 const long = Number.MAX_SAFE_INTEGER
 const open = (schema: JsonSchema): JsonSchema => ({ ...schema, additionalProperties: true })
@@ -29,13 +24,25 @@ const named = object({ id: text(), runId: text() })
 const error = open(object({ name: text(), message: text(undefined, long) }))
 const forkedFrom = object({ runId: text(), seq: count })
 const any = (items: JsonSchema): JsonSchema => ({ type: 'array', items })
+const percentiles = orNull(object({ p50: number(), p95: number(), p99: number() }, {}, 'ms, within 5 %'))
+const times = { durationMs: percentiles, delayMs: percentiles }
+const rate = number('0 to 1')
+const ofRuns = {
+  ...{ started: count, completed: count, failed: count, cancelled: count, terminated: count, continued: count },
+  ...{ blocked: count, perSecond: number(), failureRate: rate, ...times },
+}
+const ofSteps = {
+  ...{ attempts: count, completed: count, failed: count, retried: count },
+  ...{ perSecond: number(), failureRate: rate, retryRate: rate, ...times },
+}
+const part = { version: count, at: date('when the part of the window begins') }
 
 export const shapes: Shapes = {
   Error: object({ error: object({ code: text('stable, for programs'), message: text('for people', long) }) }),
   Run: object(
     {
       ...{ id: text('the name that the caller gave'), runId: text('never used again') },
-      ...{ workflow: text(), version: count, queue: text(), status: choice(statuses), createdAt: date() },
+      ...{ workflow: text(), version: count, queue: text(), status: choice(runStatuses), createdAt: date() },
       attributes: record(anything()),
       historyLength: count,
     },
@@ -73,7 +80,14 @@ export const shapes: Shapes = {
     ...object({
       run: open(
         object(
-          { id: text(), runId: text(), workflow: text(), version: count, status: choice(statuses), createdAt: date() },
+          {
+            id: text(),
+            runId: text(),
+            workflow: text(),
+            version: count,
+            status: choice(runStatuses),
+            createdAt: date(),
+          },
           { output: anything(), input: anything() },
         ),
       ),
@@ -86,7 +100,7 @@ export const shapes: Shapes = {
     run: open(
       object({
         ...{ id: text(), runId: text(), workflow: text(), version: count, queue: text(), priority: number() },
-        ...{ status: choice(statuses), historyLength: count, createdAt: date(), startedAt: orNull(date()) },
+        ...{ status: choice(runStatuses), historyLength: count, createdAt: date(), startedAt: orNull(date()) },
         ...{ closedAt: orNull(date()), deadline: orNull(date()), due: orNull(date()), worker: orNull(text()) },
         error: anything('null, or what it failed with'),
         parent: anything('null, or the run that has started it'),
@@ -111,7 +125,17 @@ export const shapes: Shapes = {
     workflows: list(object({ name: text(), version: count }), long),
     ...{ runs: count, startedAt: orNull(date()), beatAgeMs: number() },
   }),
-  Done: object({ id: text(), runId: text(), status: choice(statuses) }, {}, 'the run, as it stands now'),
+  Queue: object({
+    ...{ queue: text(), ready: count, oldestAgeMs: orNull(number('how long the first of those has been ready')) },
+    ...{
+      running: count,
+      waiting: count,
+      paused: count,
+      blocked: count,
+      workers: integer(0, long, 'workers that listen on it'),
+    },
+  }),
+  Done: object({ id: text(), runId: text(), status: choice(runStatuses) }, {}, 'the run, as it stands now'),
   Forked: object(
     { id: text(), runId: text(), kept: count, of: count, anew: orNull(text()), forkedFrom },
     {},
@@ -121,7 +145,10 @@ export const shapes: Shapes = {
     {
       dryRun: flag(),
       done: list(
-        object({ id: text(), runId: text(), workflow: text(), status: choice(statuses) }, { made: named, kept: count }),
+        object(
+          { id: text(), runId: text(), workflow: text(), status: choice(runStatuses) },
+          { made: named, kept: count },
+        ),
         long,
         'runs for which it was done, or would be; `made`: the new run',
       ),
@@ -129,6 +156,11 @@ export const shapes: Shapes = {
     },
     { next: text('give it back as `after` to go on'), left: list(text(), long, 'runs that there was no time for') },
   ),
+  Stats: object({
+    ...{ from: date(), to: date() },
+    runs: list(object({ workflow: text(), ...ofRuns }, { ...part, before: object(ofRuns) }), long),
+    steps: list(object({ workflow: text(), step: text(), ...ofSteps }, { ...part, before: object(ofSteps) }), long),
+  }),
   AuditRow: object({
     ...{ n: count, at: date(), actor: text(), role: text(), action: text() },
     ...{ runId: orNull(text()), id: orNull(text()), details: record(anything()) },

@@ -1,6 +1,6 @@
 /** What several parts of stet ask a store for in the same way, over its port alone. */
 import { encode } from '../core/codec.js'
-import { RunClosedError, RunNotFoundError } from '../core/errors.js'
+import { RunClosedError, RunNotFoundError, StetError } from '../core/errors.js'
 import type { Hint } from '../core/hint.js'
 import type { MessageAnswer, MessageRequest, StartedAndPosted, StartRequest, Store } from './port.js'
 
@@ -52,6 +52,26 @@ export async function cancelLatest(store: Store, publish: Publish, run: string, 
       latest = (await store.results([latest]))[0]?.successor ?? null
     }
   }
+}
+
+/** What stands in the row of a run that was paused. */
+export function pausedFor(reason: string): string {
+  return JSON.stringify({ code: 'paused', message: reason === '' ? 'it was paused' : reason })
+}
+
+/**
+ * Pauses a run, or asks the worker that holds it to. One that is paused stays so.
+ * @throws RunNotFoundError, RunClosedError, StetError `blocked`
+ */
+export async function requestPause(store: Store, publish: Publish, run: string, reason: string): Promise<void> {
+  const row = await store.find(run)
+  if (row === null) throw new RunNotFoundError(run)
+  if (row.status === 'paused' || (await store.pause(row.runId, pausedFor(reason)))) return
+  if (row.status === 'blocked') {
+    throw new StetError('blocked', `pause: run ${row.runId} is blocked, so it does not go on in any case.`)
+  }
+  const payload = encode(reason, 'the reason')
+  await postMessage(store, publish, { run: row.runId, kind: 'pause', name: null, payload, messageId: null })
 }
 
 /** Sends one message and tells those who may wait for it. @throws RunNotFoundError, RunClosedError */

@@ -134,8 +134,8 @@ export function codedStore<S extends Store>(store: S, codec: PayloadCodec): S {
       return row === null ? null : coder.decodeRow(row)
     },
     list: async (filter) => {
-      const { rows, next } = await store.list(filter)
-      return { rows: await each(rows, coder.decodeRow), next }
+      const { rows, ...rest } = await store.list(filter)
+      return { rows: await each(rows, coder.decodeRow), ...rest }
     },
     history: async (runId) => decodeEvents(await store.history(runId)),
     histories: async (runIds) => {

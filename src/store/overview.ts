@@ -46,6 +46,21 @@ export interface Page {
   readonly after?: string | undefined
 }
 
+/** Runs of one status that are counted by queue, the newest. */
+export const maxQueued = 10_000
+
+export interface QueuedRuns {
+  readonly queues: readonly {
+    readonly queue: string
+    readonly running: number
+    readonly waiting: number
+    readonly paused: number
+    readonly blocked: number
+  }[]
+  /** Statuses of which there are more than `maxQueued`: their figures are of the newest alone. */
+  readonly more: readonly RunStatus[]
+}
+
 /** Where somebody stands in a history. */
 export interface Place {
   readonly runId: string
@@ -75,9 +90,11 @@ export interface Overview {
   relatives(runId: string, kind: 'child' | 'fork', page: Page): Promise<{ rows: RunRow[]; next: string | null }>
   /** Runs by status, of each at most `maxCounted` and one. */
   countRuns(): Promise<Record<RunStatus, number>>
+  /** Which queues the runs of some statuses are of. */
+  queuedRuns(): Promise<QueuedRuns>
   /** Workers whose leases are not over. */
   liveWorkers(): Promise<LiveWorker[]>
-  /** Names and versions of workflows that live workers have, that closed runs have had, or the newest 1,000 runs have. */
+  /** Names and versions of workflows that live workers or runs have. */
   knownWorkflows(): Promise<{ readonly name: string; readonly version: number; readonly served: boolean }[]>
   /** Puts actions on record, before they are done; their numbers, in order. */
   beginAudit(entries: readonly AuditEntry[]): Promise<number[]>

@@ -71,7 +71,7 @@ export interface ExistingRun {
 export interface MessageRequest {
   /** An id or a run id. */
   readonly run: string
-  readonly kind: 'signal' | 'update' | 'cancel' | 'terminate'
+  readonly kind: 'signal' | 'update' | 'cancel' | 'terminate' | 'pause'
   readonly name: string | null
   readonly payload: string | null
   readonly messageId: string | null
@@ -90,10 +90,15 @@ export interface StartedAndPosted {
   readonly closed: RunStatus | null
 }
 
+/** Open runs are counted no farther than this, of all versions together. */
+export const maxVersioned = 10_000
+
 export interface VersionCount {
   readonly workflow: string
   readonly version: number
+  /** So many, and perhaps `more`. */
   readonly open: number
+  readonly more?: true
   /** Some live worker has the code. */
   readonly served: boolean
 }
@@ -205,7 +210,16 @@ export const suspectAfter = 2
 export interface RowChange {
   readonly runId: string
   readonly claim: number
-  readonly status: 'waiting' | 'pending' | 'blocked' | 'completed' | 'failed' | 'cancelled' | 'terminated' | 'continued'
+  readonly status:
+    | 'waiting'
+    | 'pending'
+    | 'paused'
+    | 'blocked'
+    | 'completed'
+    | 'failed'
+    | 'cancelled'
+    | 'terminated'
+    | 'continued'
   /** Parking: refused if the run has accepted other messages than these. Null: whatever was accepted. */
   readonly seen: number | null
   readonly due: number | null
@@ -313,6 +327,15 @@ export interface RunRow {
   /** The run that it was forked from, and the first event of it that it does not share. */
   readonly forkedFrom?: { readonly runId: string; readonly seq: number } | null
   readonly historyLength: number
+}
+
+/** Runs, newest first. */
+export interface RunList {
+  readonly rows: RunRow[]
+  /** Where the next page goes on; null: there is none. */
+  readonly next: string | null
+  /** It was looked for only as far as `next`: behind that may be others that belong on this page. */
+  readonly bounded?: true
 }
 
 export interface RunResult {
@@ -440,9 +463,16 @@ export interface Store extends Overview, Statistics {
   ): Promise<ClosedUnowned | null>
   /** Blocks a run that waits, unless somebody has had it since this claim. */
   blockParked(runId: string, claim: number, problem: string): Promise<boolean>
+  /**
+   * Pauses an open run that nobody owns, `problem` being its reason; false: somebody owns it, or it is not `pending` or
+   * `waiting`. An owner is told by a message.
+   */
+  pause(runId: string, problem: string): Promise<boolean>
+  /** A run that is blocked or paused is ready again, or waits again for the time of its start. */
   resume(runId: string): Promise<boolean>
   find(ref: string): Promise<RunRow | null>
-  list(filter: RunFilter): Promise<{ rows: RunRow[]; next: string | null }>
+  /** Costs the same however many runs there are. @throws InvalidInputError naming the field of the filter */
+  list(filter: RunFilter): Promise<RunList>
   history(runId: string): Promise<RecordedEvent[]>
   /** By run id; of a run that is not there: none. */
   histories(runIds: readonly string[]): Promise<Map<string, RecordedEvent[]>>

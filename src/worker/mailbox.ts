@@ -1,8 +1,10 @@
 /** The messages of a run that are not in its history yet, and the operations that wait for them. */
 import { decode } from '../core/codec.js'
 import type { RecordedEvent } from '../core/events.js'
+import type { Execution } from '../core/execution.js'
 import type { Operation } from '../core/operation.js'
 import type { InboxMessage } from '../store/port.js'
+import type { RunLog } from './flusher.js'
 
 /** What became of a child. */
 export interface ChildNews {
@@ -20,6 +22,8 @@ export class Mailbox {
   seen = 0
   /** Somebody asked to terminate the run. */
   terminate: { reason: string | null } | null = null
+  /** Somebody asked to pause the run, for this reason. */
+  pause: string | null = null
   #messages: Message[] = []
   #children: ChildNews[] = []
   /** Results of steps that committed them in a transaction of their own. */
@@ -36,6 +40,9 @@ export class Mailbox {
       switch (message.kind) {
         case 'terminate':
           this.terminate ??= { reason: (decode(message.payload) ?? null) as string | null }
+          break
+        case 'pause':
+          this.pause ??= (decode(message.payload) as string | undefined) ?? ''
           break
         case 'child': {
           const [op, status] = message.name!.split(':') as [string, string]
@@ -124,4 +131,17 @@ export class Mailbox {
     const i = this.#messages.findIndex(wanted)
     return i === -1 ? undefined : this.#messages.splice(i, 1)[0]
   }
+}
+
+/** Names whose older signal is on its way to a wait that is over by now: it comes back, and goes before the next. */
+export function namesComingBack(
+  execution: Execution,
+  { queued, inFlight }: RunLog,
+  toDeliver: readonly RecordedEvent[],
+): ReadonlySet<string> {
+  const coming = [...toDeliver, ...(inFlight ?? [])].filter(({ seq }) => seq > execution.lastSeq)
+  const vain = [...queued, ...coming].filter(
+    ({ type, op }) => type === 'SignalReceived' && op !== null && execution.operation(op)?.settled === true,
+  )
+  return new Set(vain.map(({ name }) => name!))
 }

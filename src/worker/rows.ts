@@ -12,6 +12,11 @@ interface Waiting {
   tries: number
 }
 
+/** A run is let go of, and nothing else is said. */
+export const lettingGo = {
+  ...{ seen: null, due: null, waits: null, problem: null, error: null, terminal: null, successor: null },
+} satisfies Partial<RowChange>
+
 /** After so many tries a row is waited for. */
 const patientTries = 4
 

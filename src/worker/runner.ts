@@ -7,6 +7,7 @@
  * R3. Whatever was performed for a run that is not this worker's any more is forgotten: bodies are aborted, results
  *     are dropped.
  * R4. A run is let go of only when no body runs, nothing is queued and nothing is under way.
+ * R5. A run that is to pause begins no attempt and takes no message; what executes is recorded.
  */
 import { encodeError } from '../core/codec.js'
 import { createLog } from '../core/ctx.js'
@@ -16,6 +17,7 @@ import { type Blockage, Execution, type Outcome } from '../core/execution.js'
 import type { ChildRequest, Operation } from '../core/operation.js'
 import { askExecution } from '../core/query.js'
 import type { Definition } from '../core/workflow.js'
+import { pausedFor } from '../store/asks.js'
 import { type ClaimedRun, type InboxMessage, type LoadedRun, type RowChange, suspectAfter } from '../store/port.js'
 import { attemptEnd, attemptFacts, isAtMostOnce, marks } from './attempt-ends.js'
 import { Attempt, type AttemptResult } from './attempts.js'
@@ -29,7 +31,8 @@ import { Dues, describeWaits } from './dues.js'
 import { isRecord, RunLog } from './flusher.js'
 import { identityOf, type RunnerHost } from './host.js'
 import { warnOfLength } from './length.js'
-import { Mailbox } from './mailbox.js'
+import { Mailbox, namesComingBack } from './mailbox.js'
+import { lettingGo } from './rows.js'
 
 type State = 'loading' | 'active' | 'leaving' | 'gone'
 
@@ -281,7 +284,7 @@ export class Runner {
       this.#beginAttempt(operation)
     } else if (!operation.announced) {
       // Once announced it must be begun, for the next worker cannot know that it was not.
-      if (!this.#draining) this.#append(this.#draft('StepScheduled', operation, null, attemptFacts(operation)))
+      if (!this.#resting) this.#append(this.#draft('StepScheduled', operation, null, attemptFacts(operation)))
     } else {
       const error = new StetError(
         'may_have_run',
@@ -292,7 +295,7 @@ export class Runner {
   }
 
   #beginAttempt(operation: Operation): void {
-    if (this.#draining && !isAtMostOnce(operation)) return
+    if (this.#resting && !isAtMostOnce(operation)) return
     this.#bodies++
     this.#host.slots.take(() => this.#runBody(operation))
   }
@@ -300,7 +303,7 @@ export class Runner {
   #runBody(operation: Operation): void {
     const unwanted =
       this.#state === 'gone' ||
-      (this.#draining && !isAtMostOnce(operation)) ||
+      (this.#resting && !isAtMostOnce(operation)) ||
       operation.settled ||
       this.#attempts.has(operation.index)
     if (unwanted || operation.request.kind !== 'step') {
@@ -400,9 +403,18 @@ export class Runner {
     this.#settleState()
   }
 
-  /** Nothing has settled it, and nothing that will is on its way (R2). */
+  /** Nothing has settled it, and nothing that will is on its way (R2, R5). */
   #wants(operation: Operation): boolean {
-    return !operation.settled && !this.#settling.has(operation.index)
+    return !operation.settled && !this.#settling.has(operation.index) && !this.#pausing
+  }
+
+  get #pausing(): boolean {
+    return this.#mailbox.pause !== null
+  }
+
+  /** No attempt begins any more. */
+  get #resting(): boolean {
+    return this.#draining || this.#pausing
   }
 
   // ── messages ───────────────────────────────────────────────────────────────────────────────────
@@ -451,7 +463,7 @@ export class Runner {
   /** Messages that nobody waits for one by one: their handlers begin in the turns of their events. */
   #takeHandled(): void {
     const { signals, updates } = this.#execution.handlers
-    if (signals.size === 0 && updates.size === 0) return
+    if ((signals.size === 0 && updates.size === 0) || this.#pausing) return
     const comingBack = this.#comingBack()
     for (;;) {
       const message = this.#mailbox.takeHandled((kind, name) =>
@@ -467,6 +479,7 @@ export class Runner {
   }
 
   #takeCancel(): void {
+    if (this.#pausing) return
     const cancel = this.#mailbox.takeCancel()
     if (cancel !== null && this.#execution.cancelRequested === null && !this.#cancelOnItsWay) {
       this.#cancelOnItsWay = true
@@ -501,14 +514,8 @@ export class Runner {
     }
   }
 
-  /** Names whose older signal is on its way to a wait that is over by now: it comes back, and goes before the next. */
   #comingBack(): ReadonlySet<string> {
-    const { queued, inFlight } = this.#log
-    const coming = [...this.#toDeliver, ...(inFlight ?? [])].filter(({ seq }) => seq > this.#execution.lastSeq)
-    const vain = [...queued, ...coming].filter(
-      ({ type, op }) => type === 'SignalReceived' && op !== null && this.#execution.operation(op)?.settled === true,
-    )
-    return new Set(vain.map(({ name }) => name!))
+    return namesComingBack(this.#execution, this.#log, this.#toDeliver)
   }
 
   // ── events out ─────────────────────────────────────────────────────────────────────────────────
@@ -562,18 +569,20 @@ export class Runner {
     if (this.#bodies > 0 || !this.#log.quiet || this.#dues.asking || this.#cancelOnItsWay || this.#attributes.busy)
       return
     const due = this.#dues.next()
-    if (!this.#draining && due !== null && due - this.#host.clock.now() <= this.#host.holdMs) {
+    if (!this.#resting && due !== null && due - this.#host.clock.now() <= this.#host.holdMs) {
       this.#dues.arm(due)
       return
     }
     if (this.#host.flusher.flushMarks(this.#log)) return
-    if (this.#draining) this.#leave({ status: 'pending' }, null)
+    if (this.#draining && !this.#pausing) this.#leave({ status: 'pending' }, null)
     else this.#park(due)
   }
 
   #park(due: number | null): void {
     const waits = describeWaits(this.#execution.pending, this.#dues)
-    this.#leave({ status: 'waiting', seen: this.#mailbox.seen, due, waits }, due)
+    const { pause, seen } = this.#mailbox
+    if (pause !== null) this.#leave({ status: 'paused', problem: pausedFor(pause), waits }, null)
+    else this.#leave({ status: 'waiting', seen, due, waits }, due)
   }
 
   #close(outcome: Outcome): void {
@@ -609,17 +618,11 @@ export class Runner {
     this.#dues.disarm()
     this.#host.rows.change(
       {
+        ...lettingGo,
         runId: this.runId,
         claim: this.claimed.claim,
-        seen: null,
-        due: null,
-        waits: null,
-        problem: null,
-        error: null,
-        terminal: null,
         hasParent: this.claimed.hasParent,
         hasChildren: this.#hasChildren,
-        successor: null,
         ...change,
       },
       (answer, at) => {

@@ -251,6 +251,47 @@ test('20 tabs ask the database no more than twice a second, and all hear all', a
   expect(statements).toBe(after)
 })
 
+test('20 tabs on a run of 10,000 steps: each is given all of it, in pages, and no more is asked for them', async () => {
+  const watching = new Stet({ url: db.url })
+  onTestFinished(() => watching.close())
+  const { store } = await watching.internals()
+  let statements = 0
+  let most = 0
+  const { query } = store.db
+  store.db.query = async (...args) => {
+    statements++
+    const answer = await query.apply(store.db, args)
+    most = Math.max(most, answer.rows.length)
+    return answer as any
+  }
+  const { runId } = await stet.start(idle, null, { id: 'ten-thousand' })
+  const steps = (from: number, to: number) =>
+    db.query(
+      `INSERT INTO stet_store.history (run_id, seq, type, op, name, payload, facts, at)
+       SELECT $1, n, 'StepCompleted', n - 1, 'step', to_json(repeat('y', CASE WHEN n % 50 = 0 THEN 5000 ELSE 20 END)), '{"causes":"0"}', clock_timestamp()
+         FROM generate_series($2::int, $3::int) n`,
+      [runId, from, to],
+    )
+  await steps(2, 6_000)
+  const begun = performance.now()
+  const browser = browse(watching)
+  const lines = await Promise.all(
+    Array.from({ length: 20 }, (_, i) => Line.open(browser, `runs=${runId}:${i * 10}&brief=1&lists=${i % 2}`)),
+  )
+  // It goes on while they are still catching up.
+  await lines[0]!.until(() => lines[0]!.seqs(runId).length > 500, 'they have begun')
+  await steps(6_001, 10_001)
+  for (const [i, line] of lines.entries()) {
+    await line.until(() => line.seqs(runId).length >= 10_001 - i * 10, `tab ${i} has all of it`)
+    expect(line.seqs(runId)).toEqual(upTo(10_001, i * 10 + 1))
+  }
+  const seconds = (performance.now() - begun) / 1_000
+  expect(statements).toBeLessThanOrEqual(2 * seconds + 3)
+  expect(most).toBeLessThanOrEqual(2_000)
+  const long = lines[7]!.of('history').find(({ event }) => event.seq === 5_000)
+  expect(long.event.data).toEqual({ output: { omitted: 5_002 }, causes: '0' })
+})
+
 test('one who leaves leaves nothing; one who takes nothing is sent away; the others stay', async () => {
   const { store, hints } = await stet.internals()
   let listeners = 0

@@ -1,12 +1,13 @@
 /** What each route answers when all is well. Every answer is held against the schema that documents it. */
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, expect, onTestFinished, test, vi } from 'vitest'
+import { AlertEvaluator } from '../../src/observe/alerts/evaluator.js'
 import { routes } from '../../src/server/dashboard.js'
 import { check } from '../../src/server/schema.js'
 import { shapes } from '../../src/server/shapes.js'
 import { house, types, until } from '../support/house.js'
-import { type Asked, all, type Browser, broken, browse, idle, order, parent, repaired } from './support.js'
+import { type Asked, all, type Browser, broken, browse, idle, leaf, order, parent, repaired } from './support.js'
 
-const { stet, work, reached } = await house()
+const { stet, db, work, reached } = await house()
 const met = new Set<string>()
 
 /** Asks, and holds the answer against the schema of the route that it met. */
@@ -257,6 +258,123 @@ test('workers, versions, workflows', async () => {
   expect(workflows).toContainEqual({ name: 'idle', versions: [1, 7], served: [1] })
   expect(workflows).toContainEqual({ name: 'leaf', versions: [1], served: [1] })
   expect(workflows.map(({ name }: any) => name)).toEqual([...workflows.map(({ name }: any) => name)].sort())
+
+  const waiting = (await stet.list({ queue: 'default', status: 'waiting', limit: 1_000 })).runs.length
+  await stet.start(idle, 0, { id: 'nobody-listens', queue: 'unheard' })
+  const { queues, more, limit } = await ask(browser, '/api/queues')
+  expect([more, limit]).toEqual([[], 10_000])
+  expect(queues.map(({ queue }: any) => queue)).toEqual([...queues.map(({ queue }: any) => queue)].sort())
+  const none = { ready: 0, oldestAgeMs: null, running: 0, waiting: 0, paused: 0, blocked: 0 }
+  expect(queues).toContainEqual({ queue: 'mail', ...none, workers: 1 })
+  expect(queues).toContainEqual({ queue: 'unheard', ...none, ready: 1, oldestAgeMs: expect.any(Number), workers: 0 })
+  expect(queues.find(({ queue }: any) => queue === 'default')).toMatchObject({ waiting, workers: 1 })
+})
+
+test('statistics, as stet.stats() gives them', async () => {
+  const browser = browse(stet)
+  const worker = await work(all)
+  await stet.execute(leaf, 4, { id: 'counted' })
+  // It brings what it has counted when it stops.
+  await worker.stop()
+  const plain = (value: unknown) => JSON.parse(JSON.stringify(value))
+  const until = new Date((await stet.stats()).to)
+  const asked = [
+    ['', {}],
+    ['&workflow=leaf&since=6h&by=version', { workflow: 'leaf', since: '6h', by: 'version' }],
+    ['&workflow=order&step=charge&version=1', { workflow: 'order', step: 'charge', version: 1 }],
+    ['&since=30m&every=1m', { since: '30m', every: '1m' }],
+    ['&compare=true', { compare: true }],
+    ['&since=2026-01-01', { since: new Date('2026-01-01') }],
+  ] as const
+  for (const [text, options] of asked) {
+    const answer = await ask(browser, `/api/stats?until=${until.toISOString()}${text}`)
+    expect([text, answer]).toEqual([text, plain(await stet.stats({ ...options, until } as object))])
+  }
+  const both = await ask(browser, '/api/stats')
+  expect(both.runs.find(({ workflow }: any) => workflow === 'leaf').completed).toBeGreaterThan(0)
+  expect(both.steps.length).toBeGreaterThan(0)
+  expect(await ask(browser, '/api/stats?only=runs')).toEqual({ ...both, steps: [] })
+  expect(await ask(browser, '/api/stats?only=steps')).toEqual({ ...both, runs: [] })
+  for (const wrong of [
+    'since=soon',
+    'since=1d&every=1m',
+    'every=1s',
+    'every=1m&compare=true',
+    'by=queue',
+    'version=x',
+  ]) {
+    const { status, json } = await browser.ask(`/api/stats?${wrong}`)
+    expect([wrong, status, json.error.code]).toEqual([wrong, 400, 'invalid_input'])
+  }
+})
+
+test('whoever asks for the same statistics at the same time is answered by one reading', async () => {
+  const browser = browse(stet)
+  const { store } = await stet.internals()
+  const readStats = vi.spyOn(store, 'readStats')
+  onTestFinished(() => readStats.mockRestore())
+  await Promise.all(Array.from({ length: 20 }, () => browser.get('/api/stats?since=2h')))
+  await browser.get('/api/stats?since=3h')
+  expect(readStats).toHaveBeenCalledTimes(2)
+})
+
+test('alerts: rules, what fires, silences, what would have fired', async () => {
+  const browser = browse(stet)
+  const rule = { name: 'blocked', kind: 'blockedRuns', workflow: 'alarming', severity: 'page' } as const
+  expect(await ask(browser, '/api/alerts/rules', { body: { rule } })).toEqual({ name: 'blocked' })
+  expect(await ask(browser, '/api/alerts/rules')).toEqual({
+    rules: [{ name: 'blocked', rule, source: 'runtime', configured: false, enabled: true }],
+  })
+  const { store } = await stet.internals()
+  const evaluator = new AlertEvaluator(store, { debug() {}, info() {}, warn() {}, error() {} }, undefined)
+  onTestFinished(() => evaluator.stop())
+  await db.query(`INSERT INTO stet_store.runs (run_id, id, workflow, version, queue, status, created_at)
+                  VALUES ('run_alarm', 'alarm', 'alarming', 1, 'default', 'blocked', now())`)
+  await evaluator.tick()
+  const { firing } = await ask(browser, '/api/alerts')
+  expect(firing).toMatchObject([
+    { rule: 'blocked', state: 'firing', severity: 'page', labels: { workflow: 'alarming' } },
+  ])
+  const [{ fingerprint }] = firing
+  expect(await ask(browser, '/api/alerts/silence', { body: { fingerprint, for: '1h' } })).toEqual({ silenced: true })
+  expect(await ask(browser, '/api/alerts/silence', { body: { rule: 'blocked', until: null } })).toEqual({
+    silenced: false,
+  })
+  expect((await ask(browser, '/api/alerts')).firing[0].silencedUntil).toEqual(expect.any(String))
+  await ask(browser, '/api/alerts/rules/disable', { body: { name: 'blocked' } })
+  await evaluator.tick()
+  expect((await ask(browser, '/api/alerts?recent=5')).recent).toMatchObject([{ fingerprint, state: 'resolved' }])
+  const { alerts } = await ask(browser, '/api/alerts/history?limit=1')
+  expect(alerts).toMatchObject([{ fingerprint, resolvedAt: expect.any(String) }])
+  await ask(browser, '/api/alerts/rules/enable', { body: { name: 'blocked' } })
+  const { tests } = await ask(browser, '/api/alerts/test', { body: { last: '1d', rules: ['blocked'] } })
+  expect(tests).toMatchObject([{ rule: 'blocked', known: false, firings: [] }])
+  const trial = { name: 'fails', kind: 'failureRate', above: 0.1 }
+  expect((await ask(browser, '/api/alerts/test', { body: { rule: trial } })).tests).toMatchObject([{ known: true }])
+  expect(await ask(browser, '/api/alerts/rules/remove', { body: { name: 'blocked' } })).toEqual({
+    ...{ name: 'blocked', done: 'removed' },
+  })
+  for (const [path, body, status, code] of [
+    ['rules', { rule: { ...trial, above: 3 } }, 400, 'invalid_input'],
+    ['rules/remove', { name: 'blocked' }, 404, 'rule_not_found'],
+    ['silence', { fingerprint: 'nobody', for: '1h' }, 404, 'alert_not_found'],
+    ['silence', { rule: 'blocked', fingerprint, for: '1h' }, 400, 'invalid_input'],
+    ['silence', { rule: 'blocked' }, 400, 'invalid_input'],
+    ['test', { rules: ['blocked'] }, 404, 'rule_not_found'],
+  ] as const) {
+    const { status: got, json } = await browser.ask(`/api/alerts/${path}`, { body })
+    expect([path, got, json.error.code]).toEqual([path, status, code])
+  }
+  const { audit } = await ask(browser, '/api/audit?limit=20')
+  const mine = audit
+    .filter(({ action }: any) => action.startsWith('alert-'))
+    .map(({ action, details }: any) => [action, details])
+  expect(mine.reverse().slice(0, 3)).toEqual([
+    ['alert-rule-add', { name: 'blocked', kind: 'blockedRuns' }],
+    ['alert-silence', { fingerprint, until: '1h' }],
+    ['alert-silence', { rule: 'blocked', until: null }],
+  ])
+  expect(mine).toContainEqual(['alert-rule-remove', { name: 'blocked', error: 'rule_not_found' }])
 })
 
 test('sessions, the page, the document', async () => {

@@ -927,6 +927,37 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
       expect(await s.store.resume('run_x')).toBe(false)
     })
 
+    test('a run is paused when nobody holds it, is not claimed, and goes on where it stood; requests to pause are void then', async () => {
+      await using s = await scene()
+      const worker = await s.worker()
+      const problem = '{"code":"paused","message":"later"}'
+      await s.start({ runId: 'run_a' })
+      expect(await s.store.pause('run_a', problem)).toBe(true)
+      expect(await s.store.pause('run_a', problem)).toBe(false)
+      expect(await s.row('run_a')).toMatchObject({ status: 'paused', problem })
+      expect(await worker.claim(10)).toEqual([])
+      const ask = (kind: 'pause' | 'cancel') => ({ run: 'run_a', kind, name: null, payload: null, messageId: null })
+      await s.store.post([ask('pause'), ask('cancel'), ask('pause')])
+      expect((await s.row('run_a')).status).toBe('paused')
+      expect(await s.store.resume('run_a')).toBe(true)
+      expect(await s.row('run_a')).toMatchObject({ status: 'pending', problem: null })
+      expect((await s.inbox('run_a')).map(({ kind }) => kind)).toEqual(['cancel'])
+
+      const run = await worker.claimOne()
+      expect(await s.store.pause('run_a', problem)).toBe(false)
+      await worker.change(run, { status: 'paused', problem })
+      expect(await s.row('run_a')).toMatchObject({ status: 'paused', owner: null, problem })
+      expect(await worker.claim(10)).toEqual([])
+
+      // Before the time of its start.
+      await s.start({ runId: 'run_b', delayMs: 60_000 })
+      const { due } = await s.row('run_b')
+      expect(await s.store.pause('run_b', problem)).toBe(true)
+      expect(await s.store.resume('run_b')).toBe(true)
+      expect(await s.row('run_b')).toMatchObject({ status: 'waiting', due })
+      expect(await s.store.pause('run_x', problem)).toBe(false)
+    })
+
     test('a run that nobody holds can be given to another version', async () => {
       await using s = await scene()
       const one = await s.worker({ of: of(1) })

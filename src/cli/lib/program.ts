@@ -20,7 +20,8 @@ const commands: Record<string, Entry> = {
   update: { summary: 'send a request to a run, and print its answer', load: () => import('../update.js') },
   cancel: { summary: 'ask a run to end, its cleanup included', load: () => import('../cancel.js') },
   terminate: { summary: 'end a run at once, without its cleanup', load: () => import('../terminate.js') },
-  resume: { summary: 'let a blocked run try again', load: () => import('../resume.js') },
+  pause: { summary: 'keep a run from going on', load: () => import('../pause.js') },
+  resume: { summary: 'let a paused or blocked run go on', load: () => import('../resume.js') },
   retry: { summary: 'try a failed run again from its last failure', load: () => import('../retry.js') },
   fork: { summary: 'start a run that shares the history of another up to a step', load: () => import('../fork.js') },
   move: { summary: 'give a run to another version of its code', load: () => import('../move.js') },
@@ -29,6 +30,10 @@ const commands: Record<string, Entry> = {
     load: () => import('../versions.js'),
   },
   stats: { summary: 'how long steps and runs took, and how often they failed', load: () => import('../stats.js') },
+  alerts: {
+    summary: 'what fires, rules, silences, and when rules would have fired',
+    load: () => import('../alerts.js'),
+  },
   check: {
     summary: 'replay all open runs against the code at hand, before a deploy',
     load: () => import('../check.js'),

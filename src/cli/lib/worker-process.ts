@@ -3,6 +3,7 @@ import { InvalidInputError } from '../../core/errors.js'
 import type { RecordedEvent } from '../../core/events.js'
 import type { Log, WorkerOptions } from '../../core/types.js'
 import { describeOutcome, verifyReplay } from '../../core/verify.js'
+import type { AlertEvaluator } from '../../observe/alerts/evaluator.js'
 import { WorkerMeter } from '../../observe/meter.js'
 import type { MetricsServer } from '../../observe/metrics-server.js'
 import { Stet } from '../../stet.js'
@@ -10,6 +11,7 @@ import type { Store } from '../../store/port.js'
 import { hasWork } from '../../store/postgres/diagnostics.js'
 import type { Runner } from '../../worker/runner.js'
 import { WorkerLoop } from '../../worker/worker.js'
+import { watchAlerts } from './alerts.js'
 import { readEdges } from './config-file.js'
 import { createWorkerLog } from './log.js'
 import { listNames, loadWorkflows } from './workflow-files.js'
@@ -48,6 +50,7 @@ export async function runWorker(
   const edges = await readEdges()
   const stet = new Stet({ url: spec.url, log, ...edges })
   let metrics: MetricsServer | null = null
+  let alerts: AlertEvaluator | null = null
   try {
     const { store, hints } = await stet.internals()
     const idle = new Idle()
@@ -65,6 +68,8 @@ export async function runWorker(
     if (stop.aborted) return
     if (spec.metrics !== undefined) metrics = await openMetrics(store, meter, spec.metrics)
     await worker.start()
+    // One that ends by itself is not there to look after anything.
+    if (!spec.once) alerts = await watchAlerts(store, log)
     const queues = spec.queues ?? [...new Set(['default', ...found.map(({ definition }) => definition.queue)])]
     if (metrics !== null) log.info('metrics', { url: metrics.url })
     log.info('worker started', { workflows: listNames(found), queues: queues.join(', ') })
@@ -88,7 +93,7 @@ export async function runWorker(
     await worker.stop()
     log.info('worker stopped')
   } finally {
-    await metrics?.close()
+    await Promise.all([alerts?.stop(), metrics?.close()])
     await stet.close()
   }
 }

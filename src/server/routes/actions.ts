@@ -128,8 +128,17 @@ export const actionRoutes: readonly Route[] = [
       return standing(house, runId)
     },
   }),
+  act('pause', {
+    summary: 'Keep it from going on; what executes comes to its end first',
+    body: object({}, { reason }),
+    answer: refTo('Done'),
+    run: async ({ house, row: { runId }, body }) => {
+      await house.stet.run(runId).pause(body.reason)
+      return standing(house, runId)
+    },
+  }),
   act('resume', {
-    summary: 'Let a blocked run try again',
+    summary: 'Let a paused or blocked run go on',
     body: object({}),
     answer: refTo('Done'),
     run: async ({ house, row: { runId } }) => {

@@ -8,12 +8,12 @@
  */
 import { forkId, forkRun, planFork, retryRun, storedOrigin } from '../../client/forks.js'
 import { InvalidInputError, RunClosedError, StetError } from '../../core/errors.js'
+import { openStatuses } from '../../core/statuses.js'
 import type { ForkOptions, RunStatus } from '../../core/types.js'
 import type { RunRow } from '../../store/port.js'
 import type { Who } from '../access.js'
 import { type House, post, type Route } from '../route.js'
 import { flag, integer, list, name, object, refTo, text } from '../schema.js'
-import { openStatuses } from '../shapes.js'
 import { forkFields, terminate } from './actions.js'
 import { filter, filterOf, pageFields } from './shared.js'
 
@@ -59,6 +59,11 @@ async function mustBeOpen(row: RunRow, what: string): Promise<Outcome> {
   throw new RunClosedError(`${what}: run ${row.runId} is ${row.status} already.`)
 }
 
+async function mustRest(row: RunRow): Promise<Outcome> {
+  if (row.status === 'paused' || row.status === 'blocked') return {}
+  throw new StetError('not_resumable', `resume: run ${row.runId} is ${row.status}, neither paused nor blocked.`)
+}
+
 async function planned(house: House, row: RunRow, options: ForkOptions): Promise<Outcome> {
   const { store } = await house.stet.internals()
   return { kept: planFork(await storedOrigin(store, row), options, await store.now()).kept }
@@ -88,6 +93,27 @@ const actions: readonly Action<any>[] = [
     plan: (_, row) => mustBeOpen(row, 'terminate'),
     run: async (house, { runId }, { reason }) => {
       await terminate(house, runId, reason)
+      return {}
+    },
+  },
+  {
+    name: 'pause',
+    body: object({}, { ...common, reason }),
+    statuses: ['pending', 'running', 'waiting'],
+    plan: (_, row) => mustBeOpen(row, 'pause'),
+    run: async (house, { runId }, { reason }) => {
+      await house.stet.run(runId).pause(reason)
+      return {}
+    },
+  },
+  {
+    name: 'resume',
+    body: object({}, common),
+    statuses: ['paused', 'blocked'],
+    plan: (_, row) => mustRest(row),
+    run: async (house, row) => {
+      await mustRest(row)
+      await house.stet.run(row.runId).resume()
       return {}
     },
   },

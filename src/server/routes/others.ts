@@ -1,4 +1,5 @@
 /** Who works, on what; who did what; sessions. */
+import { maxQueued } from '../../store/overview.js'
 import { roles } from '../access.js'
 import { HttpError } from '../problems.js'
 import { get, post, type Route } from '../route.js'
@@ -26,11 +27,57 @@ export const otherRoutes: readonly Route[] = [
     query: object({}, { workflow: name() }),
     answer: object({
       versions: list(
-        object({ workflow: text(), version: number(), open: number(), served: flag() }),
+        object(
+          { workflow: text(), version: number(), open: number(), served: flag() },
+          { more: flag('there are more open runs than were counted') },
+        ),
         Number.MAX_SAFE_INTEGER,
       ),
     }),
     run: async ({ house, query }) => ({ versions: await house.stet.versions(query.workflow) }),
+  }),
+  get('/api/queues', {
+    summary: 'Queues that have open runs, or that workers listen on',
+    answer: object({
+      queues: { type: 'array', items: refTo('Queue') } as JsonSchema,
+      more: list(text(), 10, 'statuses that have more runs than were counted, the newest'),
+      limit: number('runs of a status that are counted; of `ready`, of each workflow and version'),
+    }),
+    run: async ({ house }) => {
+      const store = await house.store()
+      const [{ queues: ready }, { queues, more }, workers] = await Promise.all([
+        store.backlog(),
+        store.queuedRuns(),
+        store.liveWorkers(),
+      ])
+      const listening = workers.flatMap((worker) => worker.queues)
+      const names = new Set([...ready, ...queues].map(({ queue }) => queue).concat(listening))
+      return {
+        queues: [...names].sort().map((queue) => {
+          const waits = ready.find((each) => each.queue === queue)
+          const {
+            running = 0,
+            waiting = 0,
+            paused = 0,
+            blocked = 0,
+          } = queues.find((each) => each.queue === queue) ?? {}
+          return {
+            ...{
+              queue,
+              ready: waits?.ready ?? 0,
+              oldestAgeMs: waits?.oldestAgeMs ?? null,
+              running,
+              waiting,
+              paused,
+              blocked,
+            },
+            workers: listening.filter((each) => each === queue).length,
+          }
+        }),
+        more,
+        limit: maxQueued,
+      }
+    },
   }),
   get('/api/workflows', {
     summary: 'Workflows that are known, by their workers and their runs',

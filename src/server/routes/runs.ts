@@ -17,9 +17,9 @@ import { get, type House, type Route } from '../route.js'
 import { anything, flag, integer, type JsonSchema, list, number, object, record, refTo, text } from '../schema.js'
 import { filterFields, filterOf, maxPage, maxSeq, pageFields, pageOf, rowOf } from './shared.js'
 
-const listed = (key: string, shape: string): JsonSchema => ({
+const listed = (key: string, shape: string, more: Readonly<Record<string, JsonSchema>> = {}): JsonSchema => ({
   type: 'object',
-  properties: { [key]: { type: 'array', items: refTo(shape) }, next: { type: 'string' } },
+  properties: { [key]: { type: 'array', items: refTo(shape) }, next: { type: 'string' }, ...more },
   required: [key],
   additionalProperties: false,
 })
@@ -31,12 +31,15 @@ const at = object({}, { at: integer(1, maxSeq, 'the run as it was after this eve
 
 export const runRoutes: readonly Route[] = [
   get('/api/runs', {
-    summary: 'Runs, newest first, a page at a time',
+    summary: 'Runs, newest first, a page at a time; a search looks only so far at once, and then says `bounded`',
     query: object({}, { ...filterFields, ...pageFields }),
-    answer: listed('runs', 'Run'),
+    answer: listed('runs', 'Run', {
+      bounded: flag('it was looked for only as far as `next`: what belongs on this page may stand behind that'),
+    }),
     run: async ({ house, query }) => {
       const { limit = 50, after } = query
-      return house.stet.list({ ...filterOf(query), limit, ...(after === undefined ? {} : { after }) })
+      const store = await house.store()
+      return pageOf(await store.list({ ...filterOf(query), limit, ...(after === undefined ? {} : { after }) }))
     },
   }),
   get('/api/counts', {

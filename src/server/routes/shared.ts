@@ -1,11 +1,11 @@
 /** What several groups of routes take and give alike. */
 import { describeRow } from '../../client/describe.js'
 import { RunNotFoundError, TimeoutFailure } from '../../core/errors.js'
+import { runStatuses } from '../../core/statuses.js'
 import type { RunFilter } from '../../core/types.js'
-import type { RunRow } from '../../store/port.js'
+import type { RunList, RunRow } from '../../store/port.js'
 import type { House } from '../route.js'
 import { anything, choice, date, integer, list, name, type Of, object, record, text } from '../schema.js'
-import { statuses } from '../shapes.js'
 
 export const maxPage = 200
 export const maxSeq = 2 ** 31 - 1
@@ -16,7 +16,7 @@ export const pageFields = {
 }
 
 export const filterFields = {
-  status: list(choice(statuses), statuses.length, 'any of these'),
+  status: list(choice(runStatuses), runStatuses.length, 'any of these'),
   workflow: name('runs of this workflow'),
   version: integer(0, maxSeq, 'and of this version of it'),
   queue: name('runs of this queue'),
@@ -50,8 +50,12 @@ export async function rowOf(house: House, ref: string): Promise<RunRow> {
 }
 
 /** A page of rows, as lists have them. */
-export function pageOf({ rows, next }: { readonly rows: readonly RunRow[]; readonly next: string | null }) {
-  return { runs: rows.map(describeRow), ...(next === null ? {} : { next }) }
+export function pageOf({ rows, next, bounded }: RunList) {
+  return {
+    runs: rows.map(describeRow),
+    ...(next === null ? {} : { next }),
+    ...(bounded === undefined ? {} : { bounded }),
+  }
 }
 
 /** How the run stands, for the answer to an action. */

@@ -104,7 +104,7 @@ function succeed(state: State, run: Run, { successor, terminal }: RowChange, at:
     facts: JSON.stringify({ runId: run.runId }),
     at,
   })
-  const inbox = [...run.inbox.values()].filter(({ kind }) => kind === 'signal' || kind === 'update')
+  const inbox = [...run.inbox.values()].filter(({ kind }) => kind === 'signal' || kind === 'update' || kind === 'pause')
   for (const { n } of inbox) run.inbox.delete(n)
   // Those that it took in and did not come to read are older than those that it did not take in.
   for (const message of unread) accept(next, message, at)

@@ -8,6 +8,7 @@ import {
   type Page,
   type Place,
   type PlacedEvent,
+  type QueuedRuns,
 } from '../overview.js'
 import { maxCounted, type RunRow } from '../port.js'
 import { rowOf } from './reads.js'
@@ -23,6 +24,7 @@ export function overviewOf(state: State, answer: Answer, real: () => number): Ov
     rows: (runIds, newest) => answer(() => readRows(state, runIds, newest)),
     relatives: (runId, kind, page) => answer(() => readRelatives(state, runId, kind, page)),
     countRuns: () => answer(() => countRuns(state)),
+    queuedRuns: () => answer(() => queuedRuns(state)),
     liveWorkers: () => answer(() => liveWorkers(state, real())),
     knownWorkflows: () => answer(() => knownWorkflows(state, real())),
     beginAudit: (entries) =>
@@ -84,6 +86,16 @@ function countRuns(state: State): Record<RunStatus, number> {
   }
   for (const { status } of state.runs.values()) counts[status] = Math.min(counts[status] + 1, maxCounted + 1)
   return counts
+}
+
+function queuedRuns(state: State): QueuedRuns {
+  const queues = new Map<string, { queue: string; running: number; waiting: number; paused: number; blocked: number }>()
+  for (const { queue, status } of state.open) {
+    if (status !== 'running' && status !== 'waiting' && status !== 'paused' && status !== 'blocked') continue
+    const counts = queues.get(queue) ?? { queue, running: 0, waiting: 0, paused: 0, blocked: 0 }
+    queues.set(queue, { ...counts, [status]: counts[status] + 1 })
+  }
+  return { queues: [...queues.values()].sort((a, b) => (a.queue < b.queue ? -1 : 1)), more: [] }
 }
 
 function liveWorkers(state: State, real: number): LiveWorker[] {

@@ -1,6 +1,6 @@
-import { InvalidInputError } from '../../core/errors.js'
-import type { RunFilter, RunStatus } from '../../core/types.js'
-import type { RunResult, RunRow } from '../port.js'
+import type { RunFilter } from '../../core/types.js'
+import { checkListFilter } from '../list-filter.js'
+import type { RunList, RunResult, RunRow } from '../port.js'
 import { successorOf } from './messages.js'
 import { copyOf, type Run, type State } from './state.js'
 
@@ -18,22 +18,9 @@ export function rowOf(state: State, run: Run): RunRow {
   }
 }
 
-const statuses: readonly RunStatus[] = [
-  ...(['pending', 'running', 'waiting', 'paused', 'blocked'] as const),
-  ...(['completed', 'failed', 'cancelled', 'terminated', 'continued'] as const),
-]
-
 /** Newest first, a page at a time; run ids carry their time. */
-export function listRuns(state: State, filter: RunFilter): { rows: RunRow[]; next: string | null } {
-  const limit = filter.limit ?? 50
-  if (!Number.isInteger(limit) || limit < 1 || limit > 1000) {
-    throw new InvalidInputError(`list: limit: expected a whole number from 1 to 1000, got ${String(limit)}.`)
-  }
-  const wanted = filter.status === undefined ? null : [filter.status].flat()
-  const unknown = wanted?.find((status) => !statuses.includes(status))
-  if (unknown !== undefined) {
-    throw new InvalidInputError(`list: status: expected one of ${statuses.join(', ')}, got "${unknown}".`)
-  }
+export function listRuns(state: State, filter: RunFilter): RunList {
+  const { limit, wanted } = checkListFilter(filter)
   const found = [...state.runs.values()].filter((run) => (wanted?.includes(run.status) ?? true) && passes(run, filter))
   found.sort((a, b) => (a.runId < b.runId ? 1 : -1))
   const page = found.slice(0, limit)

@@ -53,6 +53,7 @@ export function createMemoryStore(clock: MemoryClock = new MemoryClock()): Memor
       running: () => answer(() => runningRuns(state)),
     },
     description: 'memory',
+    alerts: null,
     migrate: () => answer(() => 0),
 
     start: (requests) => answer(() => startRuns(state, requests, real())),
@@ -65,12 +66,22 @@ export function createMemoryStore(clock: MemoryClock = new MemoryClock()): Memor
         Object.assign(run, { status: 'blocked', due: null, problem })
         return true
       }),
+    pause: (runId, problem) =>
+      answer(() => {
+        const run = state.runs.get(runId)
+        if (run === undefined || run.owner !== null || (run.status !== 'pending' && run.status !== 'waiting'))
+          return false
+        Object.assign(run, { status: 'paused', problem })
+        return true
+      }),
     resume: (runId) =>
       answer(() => {
         const run = state.runs.get(runId)
         if (run?.status !== 'blocked' && run?.status !== 'paused') return false
         Object.assign(run, { problem: null, crashes: 0, crashSeq: 0 })
-        makeReady(run, state.at())
+        for (const { n, kind } of [...run.inbox.values()]) if (kind === 'pause') run.inbox.delete(n)
+        if (run.claim === 0 && run.due !== null && run.due > state.at()) run.status = 'waiting'
+        else makeReady(run, state.at())
         return true
       }),
     find: (ref) =>

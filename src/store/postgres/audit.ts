@@ -42,11 +42,11 @@ export async function readAudit(
   db: Db,
   { limit, before, runId }: { readonly limit: number; readonly before?: number; readonly runId?: string },
 ): Promise<AuditRow[]> {
-  const values: unknown[] = [limit]
+  const values: unknown[] = []
   const also = (column: string, value: unknown) => (value === undefined ? '' : ` AND ${column} $${values.push(value)}`)
   const { rows } = await db.query({
     text: `SELECT n::float8 AS n, (extract(epoch FROM at) * 1000)::float8 AS at, actor, role, action, run_id, id, details
-             FROM stet_store.audit WHERE true${also('n <', before)}${also('run_id =', runId)} ORDER BY n DESC LIMIT $1`,
+             FROM stet_store.audit WHERE true${also('audit.n <', before)}${also('run_id =', runId)} ORDER BY audit.n DESC LIMIT ${Number(limit)}`,
     values,
   })
   return rows.map(({ run_id: runId, ...row }) => ({ ...row, runId }))

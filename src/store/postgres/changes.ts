@@ -99,7 +99,8 @@ z AS (
   }${
     successors
       ? `
--- Messages that the run took in and did not come to read go on to the next, and before those that it did not take in.
+-- Messages that the run took in and did not come to read go on to the next, and before those that it did not take in;
+-- so does a request to pause.
 tc AS MATERIALIZED (
   SELECT u.run_id, u.successor, e.nth::int AS nth, e.m ->> 'kind' AS kind, e.m ->> 'name' AS name, e.m ->> 'payload' AS payload,
          e.m ->> 'messageId' AS message_id
@@ -107,7 +108,7 @@ tc AS MATERIALIZED (
 t AS MATERIALIZED (
   SELECT x.run_id, x.n, u.successor, x.message_id,
          (SELECT count(*) FROM tc WHERE tc.run_id = x.run_id)::int + row_number() OVER (PARTITION BY x.run_id ORDER BY x.n)::int AS nth
-    FROM u JOIN stet_store.inbox x USING (run_id) WHERE u.successor IS NOT NULL AND x.kind IN ('signal', 'update')),
+    FROM u JOIN stet_store.inbox x USING (run_id) WHERE u.successor IS NOT NULL AND x.kind IN ('signal', 'update', 'pause')),
 s AS (
   INSERT INTO stet_store.runs (run_id, id, workflow, version, queue, priority, status, due, created_at, deadline, attributes,
                                parent_run_id, parent_op, parent_close, msgs)

@@ -1,6 +1,16 @@
 import { payloadField } from '../../core/events.js'
+import { runStatuses } from '../../core/statuses.js'
 import type { RunStatus } from '../../core/types.js'
-import { type LiveWorker, maxEventBytes, type Overview, type Page, type Place, type PlacedEvent } from '../overview.js'
+import {
+  type LiveWorker,
+  maxEventBytes,
+  maxQueued,
+  type Overview,
+  type Page,
+  type Place,
+  type PlacedEvent,
+  type QueuedRuns,
+} from '../overview.js'
 import { maxCounted, type RunRow } from '../port.js'
 import { intArray, textArray } from './arrays.js'
 import { beginAudit, endAudit, readAudit } from './audit.js'
@@ -18,6 +28,7 @@ export function overviewOf(db: Db): Overview {
     relatives: (runId, kind, page) =>
       db.retrying('read relatives of a run', () => readRelatives(db, runId, kind, page), patient),
     countRuns: () => db.retrying('count runs', () => countRuns(db), patient),
+    queuedRuns: () => db.retrying('count runs by queue', () => countQueued(db), patient),
     liveWorkers: () => db.retrying('list workers', () => liveWorkers(db), patient),
     knownWorkflows: () => db.retrying('list workflows', () => knownWorkflows(db), patient),
     // Not tried again: an action would be on record twice. Whoever acts is told, and has done nothing yet.
@@ -88,24 +99,10 @@ async function readRelatives(
   return { rows: page, next: rows.length > limit ? page.at(-1)!.runId : null }
 }
 
-/** Each status by the index that has its runs alone. */
-const counted: Record<RunStatus, string> = {
-  pending: `status = 'pending'`,
-  running: `owner IS NOT NULL AND status = 'running'`,
-  waiting: `status = 'waiting'`,
-  paused: `status = 'paused'`,
-  blocked: `status = 'blocked'`,
-  completed: `closed_at IS NOT NULL AND status = 'completed'`,
-  failed: `closed_at IS NOT NULL AND status = 'failed'`,
-  cancelled: `closed_at IS NOT NULL AND status = 'cancelled'`,
-  terminated: `closed_at IS NOT NULL AND status = 'terminated'`,
-  continued: `closed_at IS NOT NULL AND status = 'continued'`,
-}
-
-const countAll = Object.entries(counted)
+const countAll = runStatuses
   .map(
-    ([status, where]) =>
-      `(SELECT count(*)::int FROM (SELECT FROM stet_store.runs WHERE ${where} LIMIT ${maxCounted + 1}) x) AS ${status}`,
+    (status) =>
+      `(SELECT count(*)::int FROM (SELECT FROM stet_store.runs WHERE status = '${status}' LIMIT ${maxCounted + 1}) x) AS ${status}`,
   )
   .join(', ')
 
@@ -129,24 +126,45 @@ async function liveWorkers(db: Db): Promise<LiveWorker[]> {
   }))
 }
 
-/** From one workflow and version to the next in the index: as many steps as there are of them, not of runs. */
+/** Those whose newest runs are counted by queue. */
+const queued = ['running', 'waiting', 'paused', 'blocked'] as const
+
+async function countQueued(db: Db): Promise<QueuedRuns> {
+  const { rows } = await db.query({
+    text: `SELECT n.queue, s.status, count(*)::int AS n
+             FROM (VALUES ${queued.map((status) => `('${status}' COLLATE "C")`).join(', ')}) s(status),
+                  LATERAL (SELECT r.queue FROM stet_store.runs r WHERE (r.status, r.run_id) >= (s.status, '') AND (r.status, r.run_id) < (s.status, '\u{10ffff}')
+                            ORDER BY r.status DESC, r.run_id DESC LIMIT ${maxQueued + 1}) n
+            GROUP BY 1, 2 ORDER BY 1`,
+  })
+  const queues = new Map<string, { queue: string; running: number; waiting: number; paused: number; blocked: number }>()
+  const totals = new Map<RunStatus, number>()
+  for (const { queue, status, n } of rows as { queue: string; status: (typeof queued)[number]; n: number }[]) {
+    const counts = queues.get(queue) ?? { queue, running: 0, waiting: 0, paused: 0, blocked: 0 }
+    queues.set(queue, { ...counts, [status]: n })
+    totals.set(status, (totals.get(status) ?? 0) + n)
+  }
+  return { queues: [...queues.values()], more: queued.filter((status) => (totals.get(status) ?? 0) > maxQueued) }
+}
+
+/**
+ * From one workflow and version that has runs to the next, in the index: as many steps as there are of them, not of runs.
+ * To be had as `kinds`.
+ */
+export const kindsOfRuns = `kinds AS (
+  (SELECT workflow, version FROM stet_store.runs ORDER BY workflow, version LIMIT 1)
+  UNION ALL
+  SELECT n.workflow, n.version
+    FROM kinds k, LATERAL (SELECT r.workflow, r.version FROM stet_store.runs r WHERE (r.workflow, r.version) > (k.workflow, k.version)
+                            ORDER BY r.workflow, r.version LIMIT 1) n)`
+
 async function knownWorkflows(db: Db): Promise<{ name: string; version: number; served: boolean }[]> {
   const { rows } = await db.query({
-    text: `WITH RECURSIVE closed AS (
-             (SELECT workflow, version FROM stet_store.runs WHERE closed_at IS NOT NULL ORDER BY workflow, version LIMIT 1)
-             UNION ALL
-             SELECT n.workflow, n.version
-               FROM closed c, LATERAL (SELECT r.workflow, r.version FROM stet_store.runs r
-                                        WHERE r.closed_at IS NOT NULL AND (r.workflow, r.version) > (c.workflow, c.version)
-                                        ORDER BY r.workflow, r.version LIMIT 1) n),
+    text: `WITH RECURSIVE ${kindsOfRuns},
            live AS MATERIALIZED (
              SELECT v.name COLLATE "C" AS name, v.version FROM stet_store.workers w, unnest(w.workflows, w.versions) AS v(name, version)
               WHERE w.expires_at > clock_timestamp()),
-           known AS (
-             (SELECT workflow, version FROM closed LIMIT 1000)
-             UNION SELECT name, version FROM live
-             UNION SELECT workflow, version
-                     FROM (SELECT workflow, version FROM stet_store.runs ORDER BY run_id DESC LIMIT 1000) newest)
+           known AS (SELECT workflow, version FROM kinds UNION SELECT name, version FROM live)
            SELECT workflow AS name, version, EXISTS (SELECT FROM live l WHERE l.name = workflow AND l.version = k.version) AS served
              FROM known k WHERE version > 0 ORDER BY workflow, version`,
   })

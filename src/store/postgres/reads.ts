@@ -1,5 +1,3 @@
-import { InvalidInputError } from '../../core/errors.js'
-import type { RunFilter, RunStatus } from '../../core/types.js'
 import type { RunResult, RunRow } from '../port.js'
 import { textArray } from './arrays.js'
 import type { Db } from './db.js'
@@ -45,55 +43,6 @@ export async function findRun(db: Db, ref: string): Promise<RunRow | null> {
     values: [ref],
   })
   return rows.length === 0 ? null : toRow(rows[0])
-}
-
-const statuses: readonly RunStatus[] = [
-  'pending',
-  'running',
-  'waiting',
-  'paused',
-  'blocked',
-  'completed',
-  'failed',
-  'cancelled',
-  'terminated',
-  'continued',
-]
-
-/** Newest first, a page at a time; run ids carry their time. */
-export async function listRuns(db: Db, filter: RunFilter): Promise<{ rows: RunRow[]; next: string | null }> {
-  const limit = filter.limit ?? 50
-  if (!Number.isInteger(limit) || limit < 1 || limit > 1000) {
-    throw new InvalidInputError(`list: limit: expected a whole number from 1 to 1000, got ${String(limit)}.`)
-  }
-  const wanted = filter.status === undefined ? null : [filter.status].flat()
-  const unknown = wanted?.find((status) => !statuses.includes(status))
-  if (unknown !== undefined) {
-    throw new InvalidInputError(`list: status: expected one of ${statuses.join(', ')}, got "${unknown}".`)
-  }
-  const { rows } = await db.query({
-    text: `SELECT ${rowColumns} FROM stet_store.runs r
-            WHERE ($1::text[] IS NULL OR r.status = ANY($1)) AND ($2::text IS NULL OR r.workflow = $2)
-              AND ($3::int IS NULL OR r.version = $3) AND ($4::text IS NULL OR r.queue = $4)
-              AND ($5::jsonb IS NULL OR r.attributes @> $5) AND ($6::text IS NULL OR position(lower($6) IN lower(r.error_message)) > 0)
-              AND ($7::timestamptz IS NULL OR r.created_at >= $7) AND ($8::timestamptz IS NULL OR r.created_at < $8)
-              AND ($9::text IS NULL OR r.run_id < $9)
-            ORDER BY r.run_id DESC LIMIT $10`,
-    values: [
-      wanted === null ? null : textArray(wanted),
-      filter.workflow ?? null,
-      filter.version ?? null,
-      filter.queue ?? null,
-      filter.attributes === undefined ? null : JSON.stringify(filter.attributes),
-      filter.error ?? null,
-      filter.startedAfter ?? null,
-      filter.startedBefore ?? null,
-      filter.after ?? null,
-      limit + 1,
-    ],
-  })
-  const page = rows.slice(0, limit).map(toRow)
-  return { rows: page, next: rows.length > limit ? page.at(-1)!.runId : null }
 }
 
 /** What came of those runs that have closed. */

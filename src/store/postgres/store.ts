@@ -2,7 +2,9 @@
 
 import type { Hint } from '../../core/hint.js'
 import { newId } from '../../core/ids.js'
+import type { AlertStore } from '../alerts.js'
 import type { StartRequest, Store } from '../port.js'
+import { alertsOf } from './alerts.js'
 import { appendEvents } from './appends.js'
 import { intArray, textArray } from './arrays.js'
 import { changeInTurn, changeRows } from './changes.js'
@@ -13,11 +15,13 @@ import { diagnose } from './diagnosis.js'
 import { forkRun } from './forks.js'
 import { publish, subscribe } from './hints.js'
 import { holdLease } from './lease.js'
+import { listRuns } from './lists.js'
 import { closeUnowned, Posting, postMessages, readAnswers, readMessages } from './messages.js'
 import { migrate } from './migrate.js'
 import { overviewOf } from './overview.js'
+import { pauseRun, resumeRun } from './pauses.js'
 import { answerQuery, askQuery, collectAnswers, takeQueries } from './queries.js'
-import { findRun, listRuns, readResults } from './reads.js'
+import { findRun, readResults } from './reads.js'
 import { startAndPost, startRuns } from './starts.js'
 import { statisticsOf } from './stats.js'
 import { transactionStep } from './transactions.js'
@@ -26,6 +30,7 @@ import { giveBackStrays, goneWorkers, takeOver } from './workers.js'
 
 export interface PostgresStore extends Store {
   readonly db: Db
+  readonly alerts: AlertStore
 }
 
 /** How long a call of a client waits for a database that does not answer, before it says so. */
@@ -41,6 +46,7 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
   return {
     db,
     description: describe(options.url),
+    alerts: alertsOf(db),
     migrate: () => db.retrying('migrate', () => migrate(db), patient),
 
     start: (requests) =>
@@ -73,19 +79,8 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
         })
         return rowCount === 1
       }),
-    resume: (runId) =>
-      db.retrying(
-        'resume',
-        async () => {
-          const { rowCount } = await db.query({
-            text: `UPDATE stet_store.runs SET status = 'pending', due = stet_store.clock(), problem = NULL, crashes = 0, crash_seq = 0
-                    WHERE run_id = $1 AND status IN ('blocked', 'paused')`,
-            values: [runId],
-          })
-          return rowCount === 1
-        },
-        patient,
-      ),
+    pause: (runId, problem) => db.retrying('pause', () => pauseRun(db, runId, problem), patient),
+    resume: (runId) => db.retrying('resume', () => resumeRun(db, runId), patient),
     find: (ref) => db.retrying('look up a run', () => findRun(db, ref), patient),
     list: (filter) => db.retrying('list runs', () => listRuns(db, filter), patient),
     history: async (runId) =>

@@ -3,6 +3,9 @@
  *
  * L1. What is watched changes: the connection is made anew, with the last event that is known of each run.
  * L2. A line that was cut is taken up by the browser itself, with the id of the last event; nothing is lost or doubled.
+ *     One that was refused (too many feeds, nobody signed in) is tried again here.
+ * L3. Lists have no place to go on from. At the first counts of a connection the server knows how they stand; they are
+ *     read anew then, and what changes later is told.
  */
 import { useEffect, useRef, useSyncExternalStore } from 'react'
 import { pathWith } from './api.ts'
@@ -24,6 +27,9 @@ export type Line = 'idle' | 'connecting' | 'live' | 'cut'
 const watchers = new Set<Watching>()
 const told = new Set<() => void>()
 let source: EventSource | null = null
+/** Which runs and whether lists: what the connection is for. */
+let open = ''
+let retry: ReturnType<typeof setTimeout> | undefined
 let line: Line = 'idle'
 let due = false
 
@@ -41,10 +47,12 @@ function connectSoon(): void {
   })
 }
 
+/** How long until a refused line is tried again, ms. */
+const retryMs = 5_000
+
 function connect(): void {
-  source?.close()
-  source = null
   if (watchers.size === 0) {
+    hangUp()
     set('idle')
     return
   }
@@ -54,6 +62,11 @@ function connect(): void {
     if (run !== undefined) runs.set(run.runId, Math.min(runs.get(run.runId) ?? Number.POSITIVE_INFINITY, run.after()))
   }
   const lists = all.some(({ onRuns, onCounts }) => onRuns !== undefined || onCounts !== undefined)
+  const wanted = lists ? 'lists' : 'runs'
+  // Pages come and go; the lists are the same.
+  if (runs.size === 0 && source !== null && source.readyState !== EventSource.CLOSED && open === wanted) return
+  hangUp()
+  open = runs.size === 0 ? wanted : ''
   const query = { runs: [...runs].map(([id, seq]) => `${id}:${seq}`), brief: true, ...(lists ? { lists } : {}) }
   const opened = new EventSource(pathWith('/api/feed', query))
   source = opened
@@ -63,22 +76,35 @@ function connect(): void {
       if (opened === source) give(JSON.parse((event as MessageEvent<string>).data))
     })
   opened.onopen = () => opened === source && set('live')
-  opened.onerror = () => opened === source && set('cut')
+  opened.onerror = () => {
+    if (opened !== source) return
+    set('cut')
+    if (opened.readyState === EventSource.CLOSED) retry = setTimeout(connect, retryMs)
+  }
   on<{ runId: string; event: EventJson }>('history', ({ runId, event }) => {
     for (const { run, onHistory } of watchers) if (run?.runId === runId) onHistory?.(event)
   })
   on<RunItem>('run', (row) => {
     for (const { run, onRun } of watchers) if (run?.runId === row.runId) onRun?.(row)
   })
-  on<{ runs: readonly RunItem[] }>('runs', ({ runs }) => {
-    for (const { onRuns } of watchers) onRuns?.(runs)
+  on<{ runs: readonly RunItem[]; reset?: true }>('runs', ({ runs, reset }) => {
+    for (const { onRuns } of watchers) onRuns?.(reset ? null : runs)
   })
-  on('reset', () => {
-    for (const { onRuns } of watchers) onRuns?.(null)
+  let first = true
+  opened.addEventListener('open', () => {
+    first = true
   })
   on<Counts>('counts', (counts) => {
     for (const { onCounts } of watchers) onCounts?.(counts)
+    if (first) for (const { onRuns } of watchers) onRuns?.(null)
+    first = false
   })
+}
+
+function hangUp(): void {
+  clearTimeout(retry)
+  source?.close()
+  source = null
 }
 
 /** Watches while the component is shown. `key` says what is watched: with another one it begins anew. */

@@ -1,5 +1,5 @@
 /** What is chosen on a page, kept in its address: a link to it shows the same. */
-import { useCallback } from 'react'
+import { useCallback, useMemo } from 'react'
 import { useLocation, useSearch } from 'wouter'
 
 export interface Place {
@@ -10,9 +10,10 @@ export interface Place {
 }
 
 export function usePlace(): Place {
-  const search = useSearch()
-  const [path, go] = useLocation()
-  const params = new URLSearchParams(search)
+  // What the router gives has lost part of its encoding: it says when the address changes, the window what it is.
+  const changed = useSearch()
+  const [, go] = useLocation()
+  const params = useMemo(() => new URLSearchParams(window.location.search), [changed])
   const set = useCallback<Place['set']>(
     (values, { replace = false } = {}) => {
       // Of the address as it is now: two changes in one turn must not undo each other.
@@ -23,9 +24,10 @@ export function usePlace(): Place {
         for (const each of Array.isArray(value) ? value : [value as string]) next.append(key, each)
       }
       const text = next.toString()
-      go(text === '' ? path : `${path}?${text}`, { replace })
+      const { pathname } = window.location
+      go(text === '' ? pathname : `${pathname}?${text}`, { replace })
     },
-    [go, path],
+    [go],
   )
   return { get: (key) => params.get(key), all: (key) => params.getAll(key), set }
 }

@@ -29,6 +29,8 @@ export interface RunItem extends Named {
 export interface RunPage {
   readonly runs: readonly RunItem[]
   readonly next?: string
+  /** It was looked for only as far as `next`: what belongs on this page may stand behind that. */
+  readonly bounded?: boolean
 }
 
 export interface ErrorJson {
@@ -119,4 +121,12 @@ export interface Counts {
 export interface Session {
   readonly role: Role
   readonly actor: string
+}
+
+/** A workflow that is known by its workers and its runs. */
+export interface WorkflowItem {
+  readonly name: string
+  readonly versions: readonly number[]
+  /** Those that a live worker has. */
+  readonly served: readonly number[]
 }

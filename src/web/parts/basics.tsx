@@ -39,7 +39,12 @@ export function Copyable({ text, label }: { readonly text: string; readonly labe
       }}
     >
       <span className="cut">{text}</span>
-      <span aria-live="polite">{copied ? '✓ copied' : '⧉'}</span>
+      <span aria-live="polite">{copied ? 'copied' : ''}</span>
+      {!copied && (
+        <svg viewBox="0 0 16 16" width="12" height="12" aria-hidden="true" fill="none" stroke="currentColor">
+          <path d="M5.5 5.5h8v8h-8zM10.5 5.5v-3h-8v8h3" />
+        </svg>
+      )}
     </button>
   )
 }

@@ -1,0 +1,8 @@
+/** What somebody has typed, as JSON. @throws Error that says what is wrong with it */
+export function parseJson(text: string, what: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new Error(`${what}: expected JSON (texts in double quotes). ${(error as Error).message}`)
+  }
+}
