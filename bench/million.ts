@@ -241,8 +241,11 @@ async function others(stet: Stet, store: Store): Promise<void> {
     // Its route gives one answer to all who ask within some seconds.
     ['stats of an hour', () => stet.stats({ since: '1h' })],
     ['stats of a day', () => stet.stats({ since: '24h' })],
-    ['stats of a day, by the hour', () => stet.stats({ since: '24h', every: '1h' })],
-    ['stats of six hours, by five minutes', () => stet.stats({ since: '6h', every: '5m' })],
+    ['chart of a day, one workflow: hours', () => stet.stats({ since: '24h', every: '1h', workflow: 'workflow-03' })],
+    [
+      'chart of six hours, one workflow: 5 minutes',
+      () => stet.stats({ since: '6h', every: '5m', workflow: 'workflow-03' }),
+    ],
     [
       'stats of a day, one workflow by version',
       () => stet.stats({ since: '24h', workflow: 'workflow-03', by: 'version' }),

@@ -17,6 +17,7 @@ function run(command, args) {
 const args = process.argv.slice(2)
 if (args.length === 0) {
   run('typescript/bin/tsc', ['-p', 'tsconfig.json'])
+  run('typescript/bin/tsc', ['-p', 'src/web/tsconfig.json'])
   run('@biomejs/biome/bin/biome', ['check', '.'])
 }
 // For `.ci/run`: the results as JSON, beside what is printed.

@@ -73,7 +73,13 @@ function importsOf(file: string, text: string): Import[] {
 const allImports = (of: Sources) => [...of].flatMap(([file, text]) => importsOf(file, text))
 
 // ── R1 ───────────────────────────────────────────────────────────────────────────────────────────
-const layers = [['core'], ['store', 'hints'], ['worker', 'client', 'observe'], ['debug', 'testing', 'server'], ['cli', 'web']]
+const layers = [
+  ['core'],
+  ['store', 'hints'],
+  ['worker', 'client', 'observe'],
+  ['debug', 'testing', 'server'],
+  ['cli', 'web'],
+]
 
 /** Files directly in src: what they may import, and from which layer on they may be imported. */
 const rootFiles: Record<string, { readonly mayImport: (target: string) => boolean; readonly from: number }> = {

@@ -5,6 +5,7 @@ import { formatMs } from '../core/duration.js'
 import { RunNotFoundError } from '../core/errors.js'
 import type { RecordedEvent } from '../core/events.js'
 import type { RunIdentity } from '../core/execution.js'
+import { openStatuses } from '../core/statuses.js'
 import type { RunFilter, RunStatus } from '../core/types.js'
 import { type Cause, type CheckReport, Findings } from '../debug/check.js'
 import { parsePlace, sourceLines } from '../debug/places.js'
@@ -34,7 +35,6 @@ interface Options extends DatabaseOptions, OutputOptions {
   allowMissing?: boolean
 }
 
-const open: readonly RunStatus[] = ['pending', 'running', 'waiting', 'paused', 'blocked']
 const closed: readonly RunStatus[] = ['completed', 'failed', 'cancelled', 'continued']
 /** Histories are read so many events at a time. */
 const eventsAtOnce = 20_000
@@ -122,7 +122,7 @@ async function* candidates(options: Options, begin: () => void): AsyncGenerator<
         ...(options.workflow === undefined ? {} : { workflow: options.workflow }),
         ...(options.queue === undefined ? {} : { queue: options.queue }),
       }
-      yield* runsOf(store, { ...filter, status: [...open] }, Number.POSITIVE_INFINITY)
+      yield* runsOf(store, { ...filter, status: [...openStatuses] }, Number.POSITIVE_INFINITY)
       if (options.closed !== undefined) yield* runsOf(store, { ...filter, status: [...closed] }, options.closed)
     }
   } finally {

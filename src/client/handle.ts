@@ -1,8 +1,8 @@
 import { encode } from '../core/codec.js'
 import { durationMs } from '../core/duration.js'
 import { InvalidInputError, StetError } from '../core/errors.js'
-import { toHistoryEvent } from '../core/events.js'
 import { graphOf, type PendingOperation } from '../core/graph.js'
+import { toHistoryEvent } from '../core/history-event.js'
 import { checkName, newId } from '../core/ids.js'
 import { checkVersion, nameOf } from '../core/options.js'
 import type {

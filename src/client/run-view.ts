@@ -1,8 +1,9 @@
 /** A run as people look at it: its row, its history, and what can be read from them. */
 import { decode, decodeError } from '../core/codec.js'
 import { RunNotFoundError } from '../core/errors.js'
-import { isTerminal, payloadField, type RecordedEvent, toHistoryEvent } from '../core/events.js'
+import { isTerminal, payloadField, type RecordedEvent } from '../core/events.js'
 import { graphOf, type PendingOperation } from '../core/graph.js'
+import { toHistoryEvent } from '../core/history-event.js'
 import { openOperations } from '../core/pending.js'
 import type { Attributes, RunGraph, RunStatus } from '../core/types.js'
 import type { PlacedEvent } from '../store/overview.js'

@@ -2,9 +2,6 @@
  * The events of a history, in the form in which the engine keeps them: a payload that is still encoded, and a small
  * set of facts beside it. `HistoryEvent` in `types.ts` is the same for people and programs outside.
  */
-import { decode, decodeError } from './codec.js'
-import type { HistoryEvent } from './types.js'
-
 export type EventType =
   | 'RunStarted'
   | 'RunCompleted'
@@ -119,70 +116,4 @@ export const payloadField: Partial<Record<EventType, string>> = {
   SignalReceived: 'message',
   UpdateReceived: 'argument',
   AttributesSet: 'attributes',
-}
-
-const errorFields = new Set(['error'])
-
-/** The public form of an event: payload decoded, facts beside it. */
-export function toHistoryEvent(event: RecordedEvent): HistoryEvent {
-  const field = payloadField[event.type]
-  const data: Record<string, unknown> = {}
-  if (field !== undefined && event.payload !== null) {
-    data[field] = errorFields.has(field) ? decodeError(event.payload) : decode(event.payload)
-  } else if (field !== undefined) {
-    data[field] = undefined
-  }
-  return withData(event, data)
-}
-
-/** The form of `stet export`: JSON only, and nothing lost. Read back by `fromExport`. */
-export function toExport(event: RecordedEvent): HistoryEvent {
-  const field = payloadField[event.type]
-  const data: Record<string, unknown> = {}
-  if (event.payload !== null) {
-    // Plain payloads are JSON text and are shown as what they are; tagged ones keep their text.
-    if (field === undefined || event.payload.startsWith('~')) data.encoded = event.payload
-    else data[field] = JSON.parse(event.payload)
-  }
-  return withData(event, data)
-}
-
-function withData(event: RecordedEvent, data: Record<string, unknown>): HistoryEvent {
-  const { causes, began, dueAt, scheduledFor, ...facts } = event.facts ?? {}
-  Object.assign(data, facts)
-  if (causes !== undefined) data.causes = causes
-  if (began !== undefined) data.began = new Date(began).toISOString()
-  if (dueAt !== undefined) data.dueAt = new Date(dueAt).toISOString()
-  if (scheduledFor !== undefined) data.scheduledFor = new Date(scheduledFor).toISOString()
-  return {
-    seq: event.seq,
-    type: event.type,
-    ...(event.op === null ? {} : { op: event.op }),
-    ...(event.name === null ? {} : { name: event.name }),
-    at: new Date(event.at).toISOString(),
-    ...(Object.keys(data).length === 0 ? {} : { data }),
-  }
-}
-
-/** Reads one event of an exported history. Tolerant of fields that are not known. */
-export function fromExport(event: HistoryEvent): RecordedEvent {
-  const type = event.type as EventType
-  const field = payloadField[type]
-  const { encoded, began, dueAt, scheduledFor, ...rest } = (event.data ?? {}) as Record<string, any>
-  let payload: string | null = encoded ?? null
-  if (payload === null && field !== undefined && field in rest) payload = JSON.stringify(rest[field])
-  if (field !== undefined) delete rest[field]
-  const facts: EventFacts = { ...rest }
-  if (began !== undefined) facts.began = Date.parse(began)
-  if (dueAt !== undefined) facts.dueAt = Date.parse(dueAt)
-  if (scheduledFor !== undefined) facts.scheduledFor = Date.parse(scheduledFor)
-  return {
-    seq: event.seq,
-    type,
-    op: event.op ?? null,
-    name: event.name ?? null,
-    payload,
-    facts: Object.keys(facts).length === 0 ? null : facts,
-    at: event.at instanceof Date ? event.at.getTime() : Date.parse(event.at),
-  }
 }

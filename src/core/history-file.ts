@@ -1,6 +1,7 @@
 /** The document that `stet export` writes, and that replay reads: a run and its whole history as JSON. */
 import { InvalidInputError } from './errors.js'
-import { fromExport, type RecordedEvent, toExport } from './events.js'
+import type { RecordedEvent } from './events.js'
+import { fromExport, toExport } from './history-event.js'
 import type { HistoryEvent, RunDescription } from './types.js'
 
 export const historyFormat = 'stet-history-1'

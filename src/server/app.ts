@@ -15,6 +15,7 @@ import { HttpError, problemOf } from './problems.js'
 import type { House, Route } from './route.js'
 import { check, fromText, type JsonSchema } from './schema.js'
 import { checkOrigin, type ServedHosts, securityHeaders } from './security.js'
+import { forgetShared } from './shared-answers.js'
 
 export interface AppParts {
   readonly routes: readonly Route[]
@@ -46,7 +47,9 @@ export function createApp({ routes, house, hosts, maxBodyBytes }: AppParts): Hon
       const query = readQuery(route.query, c.req.queries())
       const body = route.body === null ? undefined : await readBody(c.req.raw, maxBodyBytes)
       if (route.body !== null) check(route.body, body, 'body')
-      const answer = await route.run({ house, who, ref, query, body, http: c })
+      const answer = await route.run({ house, who, ref, query, body, http: c }).finally(() => {
+        if (route.method !== 'GET') forgetShared(house)
+      })
       return answer instanceof Response ? answer : json(answer, 200)
     })
   }

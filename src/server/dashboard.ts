@@ -13,6 +13,7 @@ import { actionRoutes } from './routes/actions.js'
 import { alertRoutes } from './routes/alerts.js'
 import { bulkRoutes } from './routes/bulk.js'
 import { feedRoutes } from './routes/feed.js'
+import { metricsRoutes } from './routes/metrics.js'
 import { otherRoutes } from './routes/others.js'
 import { runRoutes } from './routes/runs.js'
 import { statsRoutes } from './routes/stats.js'
@@ -58,6 +59,7 @@ export const routes: readonly Route[] = [
   ...otherRoutes,
   ...alertRoutes,
   ...statsRoutes,
+  ...metricsRoutes,
   get('/openapi.json', {
     summary: 'This document',
     answer: { type: 'object' },

@@ -9,6 +9,7 @@ import type { Access, Role, Who } from './access.js'
 import type { Audit } from './audit.js'
 import type { Feed } from './feed.js'
 import { type JsonSchema, object, type Schema } from './schema.js'
+import { shared } from './shared-answers.js'
 
 /** What all routes share. */
 export interface House {
@@ -67,12 +68,19 @@ interface Reading<Q> {
   readonly role?: Role | null
   readonly produces?: string
   readonly live?: boolean
+  /** Whoever asks the same within so many ms is given the same answer. */
+  readonly sharedMs?: number
   readonly run: (call: Call<Q, unknown>) => Promise<unknown>
 }
 
 /** Reads, and changes nothing. */
 export function get<Q>(path: string, { summary, answer, query, role = 'view', ...rest }: Reading<Q>): Route {
-  const { produces = null, live = false, run } = rest
+  const { produces = null, live = false, sharedMs } = rest
+  const run: typeof rest.run =
+    sharedMs === undefined
+      ? rest.run
+      : (call) =>
+          shared(call.house, `${path} ${JSON.stringify([call.ref, call.query])}`, sharedMs, () => rest.run(call))
   return {
     method: 'GET',
     path,

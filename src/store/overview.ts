@@ -47,7 +47,7 @@ export interface Page {
 }
 
 /** Runs of one status that are counted by queue, the newest. */
-export const maxQueued = 10_000
+export const maxQueued = 5_000
 
 export interface QueuedRuns {
   readonly queues: readonly {

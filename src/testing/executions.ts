@@ -7,7 +7,8 @@
 import { encode, encodeError } from '../core/codec.js'
 import { InvalidInputError, RunFailedError, StetError } from '../core/errors.js'
 import type { RecordedEvent } from '../core/events.js'
-import type { AnyWorkflow, Handle, Log, RunStatus, Workflow } from '../core/types.js'
+import { openStatuses } from '../core/statuses.js'
+import type { AnyWorkflow, Handle, Log, Workflow } from '../core/types.js'
 import { type Definition, definition, definitions } from '../core/workflow.js'
 import type { Store } from '../store/port.js'
 import { Env, type TestEnv, type TestOptions } from './env.js'
@@ -28,8 +29,6 @@ export interface ExecutedRun {
   readonly row: { readonly id: string; readonly runId: string; readonly version: number; readonly queue: string }
   readonly events: readonly RecordedEvent[]
 }
-
-const openStatuses: RunStatus[] = ['pending', 'running', 'waiting', 'paused', 'blocked']
 
 export class Executions implements AsyncDisposable {
   readonly #what: string
@@ -151,7 +150,7 @@ export class Executions implements AsyncDisposable {
 async function terminateAll({ stet, clock }: Env): Promise<void> {
   // Again, for a child may start as its parent ends.
   for (;;) {
-    const { runs } = await stet.list({ status: openStatuses, limit: 100 })
+    const { runs } = await stet.list({ status: [...openStatuses], limit: 100 })
     if (runs.length === 0) return
     await Promise.all(runs.map(({ runId }) => stet.run(runId).terminate()))
     await clock.advance(0)

@@ -15,14 +15,14 @@ import { Empty } from './parts/basics.tsx'
 import { Help } from './parts/help.tsx'
 import { Palette } from './parts/palette.tsx'
 import { SignIn } from './parts/sign-in.tsx'
-import { StartDialog } from './parts/start-run.tsx'
+import { StartDialog, StartForm } from './parts/start-run.tsx'
 import './styles/shell.css'
 
 /** The pages, as the navigation has them; each is loaded when it is first shown. */
 const pages = [
   { path: '/', title: 'Overview', key: 'o', Page: lazy(() => import('./pages/overview/overview-page.tsx')) },
   { path: '/runs', title: 'Runs', key: 'r', Page: lazy(() => import('./pages/runs/runs-page.tsx')) },
-  { path: '/metrics', title: 'Metrics', key: 'm', Page: lazy(() => import('./pages/metrics/metrics-page.tsx')) },
+  { path: '/statistics', title: 'Metrics', key: 'm', Page: lazy(() => import('./pages/metrics/metrics-page.tsx')) },
   {
     path: '/workers',
     title: 'Workers and queues',
@@ -65,6 +65,14 @@ function Shell() {
                 </Titled>
               </Route>
             ))}
+            <Route path="/start">
+              <Titled title="Start a run">
+                <div className="stack form-page">
+                  <h1>Start a run</h1>
+                  <StartForm />
+                </div>
+              </Titled>
+            </Route>
             <Route path="/runs/:run">{() => <OneRun />}</Route>
             <Route>
               <Titled title="Nothing here">

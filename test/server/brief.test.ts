@@ -1,8 +1,8 @@
 /** What the page of a run reads: its summary, and its history in brief. */
 import { expect, test } from 'vitest'
 import { stepsOf } from '../../src/client/run-view.js'
-import { fromExport } from '../../src/core/events.js'
 import { graphOf } from '../../src/core/graph.js'
+import { fromExport } from '../../src/core/history-event.js'
 import { house } from '../support/house.js'
 import { all, broken, browse, idle, order } from './support.js'
 

@@ -119,14 +119,12 @@ test('names: ids, workflows, queues, steps, signals, attributes; in paths, filte
     expect(runs.map(({ id }: any) => id)).toEqual([name])
     expect((await browser.get(`${path}/why`)).evidence.id).toBe(name)
   }
-  const response = await browser.dashboard.fetch(browser.request('/'))
+  // The page is a file, the same for all: nothing of theirs is in it.
+  const response = await browser.dashboard.fetch(browser.request(`/runs/${encodeURIComponent(names[0]!)}`))
   expect(response.headers.get('content-type')).toMatch(/^text\/html/)
   const page = await response.text()
-  expect(page).toContain('&lt;script&gt;alert(1)&lt;/script&gt;')
-  const tags = [...page.matchAll(/<([a-z!]+)/g)].map(([, tag]) => tag!)
-  expect(tags.filter((tag) => /script|img|title|!/.test(tag))).toEqual(['!doctype', 'title'])
-  for (const [, href] of page.matchAll(/href="([^"]*)"/g))
-    expect(href).toMatch(/^\/(api\/runs(\/[\w-]+)?|openapi\.json)$/)
+  expect(page).toContain('<div id="root"></div>')
+  for (const name of names.filter(({ length }) => length > 4)) expect(page).not.toContain(name)
   for (const name of names) await browser.post(`/api/runs/${encodeURIComponent(name)}/terminate`)
 })
 

@@ -42,6 +42,7 @@ const expected: Record<string, readonly ['anyone' | 'view' | 'operate' | 'admin'
   'POST /api/alerts/rules/remove': ['admin', 400],
   'POST /api/alerts/rules/enable': ['admin', 400],
   'POST /api/alerts/rules/disable': ['admin', 400],
+  'GET /metrics': ['view', 200],
   'GET /api/session': ['view', 200],
   'GET /api/feed': ['view', 200],
   'POST /api/runs': ['operate', 400],

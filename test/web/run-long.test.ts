@@ -39,7 +39,7 @@ test('10,000 steps: open, scroll, pan, zoom, go back in time', { timeout: 180_00
   const run = await stet.start(big, null)
   await run.result()
   const url = await served(stet)
-  const page = await browser.open('about:blank')
+  const page = await browser.open('about:blank', { context: { reducedMotion: 'reduce' } })
   await page.addInitScript(
     `window.longTasks = []
      new PerformanceObserver((list) => window.longTasks.push(...list.getEntries().map(({ duration }) => Math.round(duration))))

@@ -352,6 +352,25 @@ test('cancelled from the page, after a question', async () => {
   await page.locator('[data-why]').waitFor({ state: 'detached' })
 })
 
+test('paused and resumed from the page', async () => {
+  await work([order, parcel])
+  const run = await stet.start(order, null)
+  await reached(run, 'waiting')
+  const page = await pageOf(run)
+  await page.getByRole('button', { name: 'Pause…' }).click()
+  await page
+    .getByRole('dialog')
+    .getByLabel(/Reason/)
+    .fill('the carrier has an outage')
+  await page.getByRole('dialog').getByRole('button', { name: 'Pause the run' }).click()
+  await page.locator('.run-header').getByText('paused', { exact: true }).waitFor()
+  await page.locator('[data-why=paused]').waitFor()
+  await page.getByRole('button', { name: 'Resume…' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Resume' }).click()
+  await page.locator('.run-header').getByText('waiting', { exact: true }).waitFor()
+  await run.terminate()
+})
+
 test('a blocked run says what the history has and what the code does', async () => {
   const hold = gate()
   const first = workflow('changed', async (ctx: Ctx<unknown>, _: unknown) => {
@@ -477,6 +496,77 @@ test('whatever is in names, values, errors and attributes: no script runs, and n
   await laidOut(page)
   expect(await page.evaluate('window.hacked')).toBeUndefined()
   expect(await page.evaluate('({}).hacked')).toBeUndefined()
+})
+
+/** Much of what a run can have: a retried step, a fan-out, a child that failed, a long wait. */
+const rich = workflow('rich', async (ctx: Ctx<unknown>, _: unknown) => {
+  await Promise.all([
+    ctx.step('validate payment', () => ({ ok: true, limits: { day: 100, week: 400 } })),
+    ctx.step('reserve inventory', { retry: { maxAttempts: 3, initialInterval: 120, jitter: 0 } }, ({ attempt }) => {
+      if (attempt < 3) throw new RangeError('out of stock in Leeds')
+      return { left: 3 }
+    }),
+  ])
+  await Promise.all(Array.from({ length: 24 }, (_, i) => ctx.step('resize image', () => i)))
+  ctx.setAttributes({ stage: 'packed', country: 'DE' })
+  await ctx.sleep(2_500)
+  await Promise.all([ctx.child(parcel, null), ctx.step('write invoice', () => 'invoice')])
+  await ctx.step('send confirmation', { retry: false }, () => {
+    throw new TypeError('mailbox is full', { cause: new Error('452 4.2.2') })
+  })
+})
+
+test('the timeline: attempts, waits between them, idle time folded; the critical path; light, dark and narrow', async () => {
+  shipping.open = gate()
+  shipping.open.open()
+  await work([rich, parcel])
+  const run = await stet.start(rich, { customer: 'Ada' }, { id: 'order-42' })
+  await run.result().catch(() => {})
+  const page = await pageOf(run, '?step=reserve+inventory')
+  const row = page.locator('[data-row="reserve inventory"]')
+  await row.locator('[data-kind="failed"]').nth(1).waitFor()
+  expect(await row.locator('[data-kind="retry wait"]').count()).toBe(2)
+  expect(await row.locator('[data-kind="executing"]').count()).toBe(1)
+  // The sleep is folded; with all of it shown, the rest is narrower.
+  const sleepsIn = page.locator('.timeline .gap-label')
+  await sleepsIn.getByText(/^2\.[45] s$/).waitFor()
+  const width = async () => (await row.locator('[data-kind="retry wait"]').last().boundingBox())!.width
+  const folded = await width()
+  await page.getByRole('button', { name: 'Fold idle time' }).click()
+  await sleepsIn.first().waitFor({ state: 'detached' })
+  expect(await width()).toBeLessThan(folded)
+  await page.getByRole('button', { name: 'Fold idle time' }).click()
+
+  await page.getByRole('button', { name: 'Critical path' }).click()
+  await page.getByText(/^critical path: \d+ steps/).waitFor()
+  const critical = await page
+    .locator('.node[data-critical]')
+    .evaluateAll((all: any[]) => all.map((each) => each.querySelector('.name').textContent))
+  expect(critical).toEqual(['reserve inventory', 'resize image', 'sleep', 'parcel', 'send confirmation'])
+  await browser.shot(page, 'run-rich-light')
+
+  // What is selected in the graph comes into view here; the steps of the child stand below it.
+  await box(page, 'parcel').locator('.face').click()
+  await page.getByRole('button', { name: 'Steps of child parcel' }).click()
+  await page.locator('[data-row="print label"]').waitFor()
+
+  const dark = await pageOf(run, '?step=send+confirmation&open=child:parcel»', { colours: 'dark' })
+  await shows(dark, 'print label', 'completed')
+  await inspector(dark).getByText('mailbox is full').first().waitFor()
+  await browser.shot(dark, 'run-rich-dark')
+  for (const view of ['graph', 'timeline', 'history']) {
+    const narrow = await pageOf(run, `?view=${view}&step=send+confirmation`, {
+      size: [760, 900],
+      colours: view === 'graph' ? 'light' : 'dark',
+    })
+    await inspector(narrow).getByText('mailbox is full').first().waitFor()
+    if (view === 'graph') await laidOut(narrow)
+    const [inner, outer] = (await narrow.evaluate(
+      '[document.querySelector("main").scrollWidth, innerWidth]',
+    )) as number[]
+    expect(inner).toBeLessThanOrEqual(outer!)
+    await browser.shot(narrow, `run-narrow-${view}`, { whole: true })
+  }
 })
 
 test('a run that is not there says what to do', async () => {

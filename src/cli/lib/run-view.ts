@@ -23,7 +23,9 @@ export function headerText({ row, events, problem }: RunView): string {
   if (row.error !== null) lines.push(['error', paint('red', cleanLines(`${row.error.name}: ${row.error.message}`))])
   if (last !== undefined && isTerminal(last.type) && last.facts?.reason)
     lines.push(['reason', clean(last.facts.reason)])
-  if (problem !== null) {
+  if (problem?.code === 'paused') {
+    if (row.status === 'paused') lines.push(['paused', cleanLines(problem.message)])
+  } else if (problem !== null) {
     const where = problem.where === undefined || problem.message.includes(problem.where) ? '' : ` (${problem.where})`
     lines.push(['blocked', paint('red', cleanLines(problem.message + where))])
   }

@@ -96,6 +96,7 @@ async function found<T>(body: () => Promise<T>): Promise<T> {
 export const alertRoutes: readonly Route[] = [
   get('/api/alerts', {
     summary: 'What fires, what is about to, and what has fired of late',
+    sharedMs: 5_000,
     query: object({}, { recent: integer(0, maxPage, 'so many of the last (20)') }),
     answer: object({ firing: alertList, pending: alertList, recent: alertList }),
     run: async ({ house, query: { recent = 20 } }) => house.stet.alerts.list({ recent }),

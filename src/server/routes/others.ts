@@ -8,12 +8,15 @@ import { maxPage } from './shared.js'
 
 const someone = object({ role: choice(roles), actor: text('the name under which it goes on record') })
 const pages = { limit: integer(1, maxPage, `so many at most (50; never more than ${maxPage})`) }
+/** Pages ask these again and again. */
+const pollMs = 3_000
 const iso = (ms: number) => new Date(ms).toISOString()
 const isSecure = (request: Request) => new URL(request.url).protocol === 'https:'
 
 export const otherRoutes: readonly Route[] = [
   get('/api/workers', {
     summary: 'Workers that are alive',
+    sharedMs: pollMs,
     answer: object({ workers: { type: 'array', items: refTo('Worker') } as JsonSchema }),
     run: async ({ house }) => {
       const workers = await (await house.store()).liveWorkers()
@@ -24,6 +27,7 @@ export const otherRoutes: readonly Route[] = [
   }),
   get('/api/versions', {
     summary: 'Versions that have open runs, and whether a worker has them',
+    sharedMs: pollMs,
     query: object({}, { workflow: name() }),
     answer: object({
       versions: list(
@@ -38,10 +42,11 @@ export const otherRoutes: readonly Route[] = [
   }),
   get('/api/queues', {
     summary: 'Queues that have open runs, or that workers listen on',
+    sharedMs: pollMs,
     answer: object({
       queues: { type: 'array', items: refTo('Queue') } as JsonSchema,
       more: list(text(), 10, 'statuses that have more runs than were counted, the newest'),
-      limit: number('runs of a status that are counted; of `ready`, of each workflow and version'),
+      limit: number('runs of a status that are counted; of those that are ready, 10,000 of each workflow and version'),
     }),
     run: async ({ house }) => {
       const store = await house.store()

@@ -1,18 +1,14 @@
-/**
- * What workers have counted, over a window of time.
- *
- * S1. Who asks the same within a few seconds is given the same answer: however many pages are open, the database is asked
- *     once. Workers bring their figures every ten seconds, so it is hardly older than what it is made of.
- */
+/** What workers have counted, over a window of time. */
 import { durationMs } from '../../core/duration.js'
 import { InvalidInputError } from '../../core/errors.js'
 import type { Duration, StatsOptions } from '../../core/types.js'
-import { get, type House, type Route } from '../route.js'
+import { get, type Route } from '../route.js'
 import { choice, date, duration, either, flag, integer, name, type Of, object, refTo } from '../schema.js'
+import { shared } from '../shared-answers.js'
 import { maxSeq } from './shared.js'
 
-const keptMs = 5_000
-const maxKept = 200
+/** Workers bring their figures every ten seconds: it is hardly older than what it is made of. */
+const sharedMs = 5_000
 /** Parts of one window: an answer has a row for each, and each step. */
 const maxParts = 1_000
 
@@ -31,13 +27,6 @@ const options = object(
   },
 )
 
-interface Kept {
-  readonly until: number
-  readonly answer: Promise<unknown>
-}
-
-const answers = new WeakMap<House, Map<string, Kept>>()
-
 export const statsRoutes: readonly Route[] = [
   get('/api/stats', {
     summary: 'Percentiles, throughput, rates of failures and retries, by workflow and step',
@@ -46,7 +35,7 @@ export const statsRoutes: readonly Route[] = [
     run: async ({ house, query }) => {
       const { only, ...asked } = query
       const wanted = optionsOf(asked)
-      const stats = (await shared(house, JSON.stringify(asked), () => house.stet.stats(wanted))) as object
+      const stats = await shared(house, `stats ${JSON.stringify(asked)}`, sharedMs, () => house.stet.stats(wanted))
       return { ...stats, ...(only === 'runs' ? { steps: [] } : only === 'steps' ? { runs: [] } : {}) }
     },
   }),
@@ -75,18 +64,3 @@ function optionsOf({ since, until, every, ...rest }: Omit<Of<typeof options>, 'o
 }
 
 const isDate = (since: Duration | string): since is string => typeof since === 'string' && /^\d{4}-/.test(since)
-
-/** S1 */
-function shared(house: House, key: string, ask: () => Promise<unknown>): Promise<unknown> {
-  const kept = answers.get(house) ?? new Map<string, Kept>()
-  answers.set(house, kept)
-  const now = performance.now()
-  for (const [old, { until }] of kept) if (until < now || kept.size > maxKept) kept.delete(old)
-  const known = kept.get(key)
-  if (known !== undefined) return known.answer
-  const answer = ask()
-  // What went wrong is no answer for others.
-  answer.catch(() => kept.delete(key))
-  kept.set(key, { until: now + keptMs, answer })
-  return answer
-}

@@ -177,7 +177,8 @@ function idAt(ms: number): string {
 
 /**
  * The page and where the looking ended are of one moment: between two statements a run could change ranges, and be in
- * none of them. A range is asked for as one of rows, in their order, which no index has but its own.
+ * none of them. A range is asked for as one of rows, in their order, which no index has but its own; how many of them
+ * stands in the text, or the plan would be one for a tenth of all runs.
  */
 async function look(
   db: Db,
@@ -190,28 +191,26 @@ async function look(
   const over = ranges(values)
   const rest = conditions(filter, sees, values)
   const { from, to } = between(filter, only !== astray)
-  // As a number in the text: without it the plan would be one for a tenth of all runs.
-  const n = most
   const row = (table: string, id = `${table}.run_id`) =>
     `(${[...key.map((column) => `${table}.${column}`), id].join(', ')})`
   const order = (table: string) => [...key, 'run_id'].map((column) => `${table}.${column} DESC`).join(', ')
   const range = `FROM stet_store.runs r
                 WHERE ${row('r')} >= ${row('c', values.add(from, 'text'))} AND ${row('r')} < ${row('c', values.add(to, 'text'))}
                   ${only === undefined ? '' : `AND ${only}`} ORDER BY ${order('r')}`
-  const each = `(SELECT greatest(${n}, ${lookAt} / greatest(1, count(*))) FROM c)`
+  const each = `(SELECT greatest(${most}, ${lookAt} / greatest(1, count(*))) FROM c)`
   const page =
     rest.length === 0
-      ? `SELECT r.run_id ${range} LIMIT ${n}`
-      : `SELECT w.run_id FROM (SELECT r.* ${range} LIMIT ${each}) w WHERE ${rest.join(' AND ')} ORDER BY ${order('w')} LIMIT ${n}`
+      ? `SELECT r.run_id ${range} LIMIT ${most}`
+      : `SELECT w.run_id FROM (SELECT r.* ${range} LIMIT ${each}) w WHERE ${rest.join(' AND ')} ORDER BY ${order('w')} LIMIT ${most}`
   // One range that has filled the page was looked at as far as that.
   const stop =
     rest.length === 0
       ? 'NULL'
-      : `CASE WHEN (SELECT count(*) FROM page) < ${n} OR (SELECT count(*) FROM c) > 1
+      : `CASE WHEN (SELECT count(*) FROM page) < ${most} OR (SELECT count(*) FROM c) > 1
               THEN (SELECT max(e.run_id) FROM c, LATERAL (SELECT r.run_id ${range} OFFSET ${each} - 1 LIMIT 1) e) END`
   const { rows } = await db.query({
     text: `WITH c AS MATERIALIZED (${over}),
-                page AS MATERIALIZED (SELECT p.run_id FROM c, LATERAL (${page}) p ORDER BY p.run_id DESC LIMIT ${n})
+                page AS MATERIALIZED (SELECT p.run_id FROM c, LATERAL (${page}) p ORDER BY p.run_id DESC LIMIT ${most})
            SELECT s.stop, ${rowColumns}
              FROM (SELECT ${stop} AS stop) s LEFT JOIN (page JOIN stet_store.runs r ON r.run_id = page.run_id) ON true`,
     values: values.all,

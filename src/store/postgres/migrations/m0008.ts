@@ -13,8 +13,8 @@ const digits = [5, 6, 7, 8, 9, 10]
  * A run that was not created within a minute of the time in its id: clocks differed, or it was waited for long. A
  * search by time looks at these beside those whose ids are of that time.
  */
-export const astray = `NOT (run_id LIKE 'run\\_%' AND created_at - timestamptz '1970-01-01 00:00:00+00'
-                            BETWEEN (${digits}) * ${unit} - interval '60 s' AND (${digits}) * ${unit} + interval '106.656 s')`
+export const astray = `NOT (run_id LIKE 'run\\_%' AND created_at - timestamptz '1970-01-01 00:00:00+00' - (${digits}) * ${unit}
+                            BETWEEN interval '-60 s' AND interval '106.656 s')`
 
 export const m0008 = /* sql */ `
 DROP INDEX stet_store.runs_closed;

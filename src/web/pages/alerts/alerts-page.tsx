@@ -96,7 +96,7 @@ function List({
                 <State state={alert.state} />
                 <b>{alert.rule}</b>
                 <span className="muted">{alert.severity}</span>
-                {Object.entries(alert.labels).map(([key, value]) => (
+                {labelsOf(alert).map(([key, value]) => (
                   <span key={key} className="label mono cut" title={`${key}=${value}`}>
                     {key}={value}
                   </span>
@@ -143,6 +143,10 @@ function List({
     </section>
   )
 }
+
+/** Those that say more than what stands beside them. */
+const labelsOf = ({ labels }: Alert) =>
+  Object.entries(labels).filter(([key]) => !['alertname', 'kind', 'severity'].includes(key))
 
 const spans = ['30m', '2h', '8h', '1d', '7d'] as const
 

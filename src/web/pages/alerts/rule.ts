@@ -91,7 +91,9 @@ export function inWords(rule: AlertRule): string {
     case 'noWorker':
       return `runs of ${runsOf(rule.workflow)}${rule.queue === undefined ? '' : ` in the queue ${rule.queue}`} are ready, and no worker can take them`
     case 'blockedRuns':
-      return `more than ${rule.above ?? 0} runs of ${runsOf(rule.workflow)} are blocked`
+      return (rule.above ?? 0) === 0
+        ? `a run of ${runsOf(rule.workflow)} is blocked`
+        : `more than ${rule.above} runs of ${runsOf(rule.workflow)} are blocked`
     case 'leaseChurn':
       return `more than ${rule.above} workers went without being stopped in the last ${span(rule.window, '10m')}`
   }

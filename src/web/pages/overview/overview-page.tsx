@@ -204,7 +204,7 @@ function Rates() {
   )
 }
 
-const stepHref = ({ workflow, step }: StepStats) => `/metrics?${new URLSearchParams({ workflow, step })}`
+const stepHref = ({ workflow, step }: StepStats) => `/statistics?${new URLSearchParams({ workflow, step })}`
 
 function Steps() {
   const steps = useStats({ since: '1h', only: 'steps' }).data?.steps ?? []

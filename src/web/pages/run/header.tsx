@@ -174,7 +174,8 @@ export function Why({ summary, count: events }: { readonly summary: Summary; rea
     <div className="why" data-why={reason.code} data-blocked={blocked || undefined} role={blocked ? 'alert' : 'status'}>
       <details>
         <summary>
-          <b>{blocked ? 'Blocked' : 'Why it is here'}</b> <bdi>{reason.message.slice(0, 1_000)}</bdi>
+          <b>{blocked ? 'Blocked' : 'Why it is here'}</b>{' '}
+          <bdi>{reason.message.replace(/^blocked: /, '').slice(0, 1_000)}</bdi>
         </summary>
         <JsonTree value={reason.evidence} />
       </details>

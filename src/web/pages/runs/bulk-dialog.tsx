@@ -6,6 +6,12 @@ import { type BulkAction, doMany, type Progress, type Target } from './bulk.ts'
 
 const says: Readonly<Record<BulkAction, { readonly verb: string; readonly past: string; readonly means: string }>> = {
   cancel: { verb: 'Cancel', past: 'asked to cancel', means: 'Open runs are asked to end; their cleanup runs.' },
+  pause: {
+    verb: 'Pause',
+    past: 'asked to pause',
+    means: 'Open runs begin nothing new, until they are resumed; steps that run end.',
+  },
+  resume: { verb: 'Resume', past: 'resumed', means: 'Paused runs go on, blocked ones try again.' },
   terminate: { verb: 'Terminate', past: 'terminated', means: 'Open runs end at once, without their cleanup.' },
   retry: {
     verb: 'Retry',
@@ -14,6 +20,11 @@ const says: Readonly<Record<BulkAction, { readonly verb: string; readonly past: 
   },
   fork: { verb: 'Fork', past: 'forked', means: 'A new run of each, which shares its history up to a place.' },
 }
+
+/** What may be given a reason. */
+const reasoned: readonly BulkAction[] = ['cancel', 'pause', 'terminate']
+/** What ends runs. */
+const final: readonly BulkAction[] = ['cancel', 'terminate']
 
 /** So many are looked at by a dry run before it asks. */
 const looked = 500
@@ -51,7 +62,7 @@ export function BulkDialog({
   }, [])
   const { verb, past, means } = says[action]
   const body = {
-    ...((action === 'cancel' || action === 'terminate') && reason !== '' ? { reason } : {}),
+    ...(reasoned.includes(action) && reason !== '' ? { reason } : {}),
     ...(action === 'fork' ? { at: /^\d+$/.test(at) ? Number(at) : at } : {}),
     ...(action === 'fork' && version !== '' ? { version: Number(version) } : {}),
   }
@@ -88,7 +99,7 @@ export function BulkDialog({
               void go(true, looked)
             }}
           >
-            {(action === 'cancel' || action === 'terminate') && (
+            {reasoned.includes(action) && (
               <label className="field">
                 Why (the runs are told)
                 <input value={reason} maxLength={1_000} onChange={(event) => setReason(event.target.value)} />
@@ -160,7 +171,7 @@ export function BulkDialog({
               {phase === 'planned' && done.length > 0 && (
                 <button
                   type="button"
-                  className={action === 'retry' || action === 'fork' ? 'primary' : 'danger'}
+                  className={final.includes(action) ? 'danger' : 'primary'}
                   onClick={() => go(false, Number.POSITIVE_INFINITY)}
                 >
                   {verb} {more ? 'all that match' : `${count(done.length)} ${done.length === 1 ? 'run' : 'runs'}`}

@@ -3,7 +3,8 @@ import { post } from '../../lib/api.ts'
 import type { Filter } from '../../lib/filter.ts'
 import type { Named, RunStatus } from '../../lib/types.ts'
 
-export type BulkAction = 'cancel' | 'terminate' | 'retry' | 'fork'
+export const bulkActions = ['cancel', 'pause', 'resume', 'retry', 'fork', 'terminate'] as const
+export type BulkAction = (typeof bulkActions)[number]
 
 /** Runs that were named, or all that a filter means. */
 export type Target = { readonly runs: readonly string[] } | { readonly filter: Filter }

@@ -110,7 +110,7 @@ function Row({
       </td>
       <td className="workflow">
         <span className="cut" title={run.workflow}>
-          {run.workflow}
+          <bdi>{run.workflow}</bdi>
           <span className="muted">@{run.version}</span>
         </span>
       </td>

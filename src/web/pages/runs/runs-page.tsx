@@ -21,7 +21,7 @@ import { useMay } from '../../lib/session.ts'
 import { useWorkflows } from '../../lib/workflows.ts'
 import { Empty, Problem } from '../../parts/basics.tsx'
 import { StatusIcon } from '../../parts/status.tsx'
-import type { BulkAction, Target } from './bulk.ts'
+import { type BulkAction, bulkActions, type Target } from './bulk.ts'
 import { BulkDialog } from './bulk-dialog.tsx'
 import { RunTable } from './run-table.tsx'
 import './runs.css'
@@ -29,7 +29,6 @@ import { Search, searchId } from './search.tsx'
 import { useRuns } from './use-runs.ts'
 
 const sizes = [50, 100, 200] as const
-const bulkActions: readonly BulkAction[] = ['cancel', 'terminate', 'retry', 'fork']
 /** Pages that can be gone back through; the first is always there. */
 const maxTrail = 20
 

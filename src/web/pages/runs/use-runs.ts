@@ -101,7 +101,13 @@ export function useRuns({ filter, after, size, held }: RunsWanted): Runs {
     // There may be others between them that nobody has told of.
     else void client.invalidateQueries({ queryKey })
   }
-  const auto = !held && outside.length > 0
+  const [asked, setAsked] = useState(false)
+  // Once it is offered it waits for a click: the list does not move because the mouse does.
+  const auto = !held && !asked && outside.length > 0
+  useEffect(() => {
+    if (outside.length === 0) setAsked(false)
+    else if (held) setAsked(true)
+  }, [held, outside.length])
   useEffect(() => {
     if (auto) letIn()
   }, [auto, outside.length])

@@ -10,7 +10,7 @@ import type { Summary } from '../model/run-data.ts'
 import { parseJson } from './json.ts'
 import './actions.css'
 
-type Asked = 'signal' | 'cancel' | 'terminate' | 'resume' | 'retry' | 'move'
+type Asked = 'signal' | 'pause' | 'cancel' | 'terminate' | 'resume' | 'retry' | 'move'
 
 export function useMayOperate(): boolean | null {
   const session = useQuery({ queryKey: ['session'], queryFn: () => get<Session>('/api/session') })
@@ -53,7 +53,8 @@ export function Actions({
   return (
     <>
       {open && button('signal', 'Signal…')}
-      {status === 'blocked' && button('resume', 'Resume…')}
+      {(status === 'blocked' || status === 'paused') && button('resume', 'Resume…')}
+      {open && status !== 'paused' && status !== 'blocked' && button('pause', 'Pause…')}
       {status === 'failed' && button('retry', 'Retry…')}
       {open && button('move', 'Move…')}
       <button type="button" disabled={!may} title={reason} onClick={onFork}>
@@ -63,6 +64,11 @@ export function Actions({
       {open && button('terminate', 'Terminate…', true)}
       {asked === 'signal' && <SignalDialog summary={summary} waitsFor={waitsFor} onClose={close} />}
       {asked === 'move' && <MoveDialog summary={summary} onClose={close} />}
+      {asked === 'pause' && (
+        <ReasonDialog summary={summary} verb="pause" title="Pause this run?" onClose={close}>
+          What executes comes to its end; nothing new begins until it is resumed.
+        </ReasonDialog>
+      )}
       {asked === 'cancel' && (
         <ReasonDialog summary={summary} verb="cancel" title="Cancel this run?" onClose={close}>
           It is asked to end, and does its cleanup first.
@@ -80,13 +86,19 @@ export function Actions({
           onClose={close}
           onDone={async () => void (await post(runPath(summary.runId, '/resume'), {}))}
         >
-          <p>A worker tries it again. If its code does not fit the history still, it is blocked again.</p>
+          <p>
+            {status === 'paused'
+              ? 'It goes on where it was.'
+              : 'A worker tries it again. If its code does not fit the history still, it is blocked again.'}
+          </p>
         </Dialog>
       )}
       {asked === 'retry' && <RetryDialog summary={summary} onClose={close} />}
     </>
   )
 }
+
+const verbs = { pause: 'Pause the run', cancel: 'Cancel the run', terminate: 'Terminate the run' } as const
 
 function ReasonDialog({
   summary,
@@ -96,7 +108,7 @@ function ReasonDialog({
   onClose,
 }: {
   readonly summary: Summary
-  readonly verb: 'cancel' | 'terminate'
+  readonly verb: keyof typeof verbs
   readonly title: string
   readonly children: ReactNode
   readonly onClose: () => void
@@ -105,14 +117,14 @@ function ReasonDialog({
   return (
     <Dialog
       title={title}
-      action={verb === 'cancel' ? 'Cancel the run' : 'Terminate the run'}
-      danger
+      action={verbs[verb]}
+      danger={verb !== 'pause'}
       onClose={onClose}
       onDone={async () => void (await post(runPath(summary.runId, `/${verb}`), reason === '' ? {} : { reason }))}
     >
       <p>{children}</p>
       <label className="field">
-        Reason (the run is told)
+        Reason (it goes on record)
         <input value={reason} maxLength={1_000} onChange={(event) => setReason(event.target.value)} />
       </label>
     </Dialog>

@@ -49,6 +49,9 @@ const OneEdge = memo(function OneEdge({ edge: { id, path, state, critical } }: {
 
 type Point = { readonly x: number; readonly y: number }
 
+const longWay = 150
+const turn = 60
+
 /** From the middle of one side to the middle of another, smoothly through what the layout left free between them. */
 export function pathThrough(source: Placed, points: readonly Point[], target: Placed, down: boolean): string {
   const first = down
@@ -59,6 +62,12 @@ export function pathThrough(source: Placed, points: readonly Point[], target: Pl
   let d = `M${round(first.x)} ${round(first.y)}`
   let from = first
   for (const to of [...between(points, first, last, down), last]) {
+    // Past something that is much longer than its neighbours: straight on in its own lane, and aside at the end.
+    const ahead = down ? to.y - from.y : to.x - from.x
+    if (ahead > longWay) {
+      from = down ? { x: from.x, y: to.y - turn } : { x: to.x - turn, y: from.y }
+      d += `L${round(from.x)} ${round(from.y)}`
+    }
     const middle = down ? (from.y + to.y) / 2 : (from.x + to.x) / 2
     const [a, b] = down
       ? [

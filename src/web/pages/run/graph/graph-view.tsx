@@ -15,7 +15,7 @@ import { Edges } from './edge.tsx'
 import type { Direction } from './layout.ts'
 import { neighbour } from './neighbour.ts'
 import { cutName, type NodeData, StepNode } from './node.tsx'
-import { useCamera } from './use-camera.ts'
+import { type Aim, useCamera } from './use-camera.ts'
 import { useDrawn } from './use-drawn.ts'
 import { useLayout } from './use-layout.ts'
 import './graph.css'
@@ -50,9 +50,12 @@ function Graph({ runs, selected, then }: GraphProps) {
   const root = runs.get('')?.view ?? null
   const { nodes, edges, placed } = useDrawn(scene, layout, runs, selection, onPath, then)
   const live = root !== null && !root.closed && then === null
-  const { show } = useCamera(frame, layout, placed, root, follow && live)
+  const aim = useRef<Aim | null>(null)
+  const { show } = useCamera(aim, frame, layout, placed, root, follow)
 
   const boxes = useMemo(() => boxesOf(scene), [scene])
+  const latest = useRef(boxes)
+  latest.current = boxes
   const choose = useCallback(
     (id: string, show: boolean) => {
       const box = boxes.get(id)
@@ -67,11 +70,24 @@ function Graph({ runs, selected, then }: GraphProps) {
       const box = boxes.get(id)
       if (box === undefined) return
       const { step, path } = box
-      if (step === null && box.box.members.length > 0) toggle(id)
-      else if (step?.kind === 'child' && step.child !== null) toggle(childPath(path, step.key))
+      if (step === null && box.box.members.length > 0) {
+        const members = new Set(box.box.members)
+        aim.current = (each) => {
+          const found = latest.current.get(each)
+          return found?.path === path && found.box.members.some((index) => members.has(index))
+        }
+        toggle(id)
+      } else if (step?.kind === 'child' && step.child !== null) {
+        aim.current = (each) => each === id
+        toggle(childPath(path, step.key))
+      }
     },
     [boxes, toggle],
   )
+  const foldAgain = (id: string) => {
+    aim.current = () => false
+    toggle(id)
+  }
   const onClick = (event: MouseEvent) => {
     const target = event.target as Element
     const opens = target.closest<HTMLElement>('[data-open]')?.dataset.open
@@ -151,21 +167,23 @@ function Graph({ runs, selected, then }: GraphProps) {
         <button type="button" aria-pressed={critical} onClick={() => setCritical(!critical)}>
           Critical path
         </button>
-        {live && (
+        {(live || then !== null) && (
           <button type="button" aria-pressed={follow} onClick={() => setFollow(!follow)} title="keep what runs in view">
             Follow
           </button>
         )}
       </div>
-      <div className="notes">
-        {[...opened].slice(0, 6).map((id) => (
-          <button key={id} type="button" onClick={() => toggle(id)} title="fold it again">
-            <bdi className="cut">{openedName(id)}</bdi> ✕
-          </button>
-        ))}
-        {critical && root !== null && <CriticalNote model={root} then={then} />}
-        {folded > 0 && <span>{folded.toLocaleString('en')} steps are folded into groups; + opens one</span>}
-      </div>
+      {(opened.size > 0 || critical || folded > 0) && (
+        <div className="notes">
+          {[...opened].slice(0, 6).map((id) => (
+            <button key={id} type="button" onClick={() => foldAgain(id)} title="fold it again">
+              <bdi className="cut">{openedName(id)}</bdi> ✕
+            </button>
+          ))}
+          {critical && root !== null && <CriticalNote model={root} then={then} />}
+          {folded > 0 && <span>{folded.toLocaleString('en')} steps are folded into groups; + opens one</span>}
+        </div>
+      )}
     </div>
   )
 }

@@ -56,6 +56,8 @@ function byDagre({ nodes, edges }: LayoutGraph, direction: Direction): Flat {
     nodesep: direction === 'down' ? 20 : 16,
     ranksep: 44,
     edgesep: 10,
+    // Beside a box that holds others, the rest of its rank would hang half way down: edges would cross that box.
+    rankalign: nodes.some(({ height }) => height > 160) ? 'top' : 'center',
     marginx: margin,
     marginy: margin,
   })
@@ -64,19 +66,36 @@ function byDagre({ nodes, edges }: LayoutGraph, direction: Direction): Flat {
   for (const [from, to] of edges) graph.setEdge(from, to)
   dagre(graph)
   const { width = 0, height = 0 } = graph.graph() as { width?: number; height?: number }
+  const centres = nodes.map(({ id }) => graph.node(id) as { x: number; y: number; width: number; height: number })
+  const down = direction === 'down'
+  const mirrored = isBackwards(down ? centres : centres.map(({ x, y }) => ({ x: y, y: x })))
+  const turned = <P extends { x: number; y: number }>(point: P): P =>
+    mirrored ? (down ? { ...point, x: width - point.x } : { ...point, y: height - point.y }) : point
   return {
     width: Math.max(0, width),
     height: Math.max(0, height),
-    nodes: nodes.map(({ id }) => {
-      const { x, y, width, height } = graph.node(id) as { x: number; y: number; width: number; height: number }
+    nodes: nodes.map(({ id }, i) => {
+      const { x, y, width, height } = turned(centres[i]!)
       return { id, x: x - width / 2, y: y - height / 2, width, height }
     }),
-    edges: edges.map(([from, to]) => ({
-      from,
-      to,
-      points: (graph.edge(from, to) as any).points as PlacedEdge['points'],
-    })),
+    edges: edges.map(([from, to]) => {
+      const { points } = graph.edge(from, to) as unknown as Pick<PlacedEdge, 'points'>
+      return { from, to, points: points.map(turned) }
+    }),
   }
+}
+
+/** Most of what stands side by side stands the other way round than it was asked for: its mirror image reads better. */
+function isBackwards(centres: readonly { readonly x: number; readonly y: number }[]): boolean {
+  const last = new Map<number, number>()
+  let balance = 0
+  for (const { x, y } of centres) {
+    const rank = Math.round(y)
+    const before = last.get(rank)
+    if (before !== undefined) balance += x > before ? 1 : -1
+    last.set(rank, x)
+  }
+  return balance < 0
 }
 
 function inRanks(graph: LayoutGraph, direction: Direction): Flat {

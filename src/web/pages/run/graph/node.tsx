@@ -42,6 +42,9 @@ export interface NodeData extends Record<string, unknown> {
   readonly then: number | null
 }
 
+/** A step goes by its key: one of several of a name is told from the others. */
+const titleOf = ({ group, name, key }: NodeData): string => cutName(group === null ? key : name)
+
 export const maxName = 200
 export const cutName = (name: string): string => (name.length > maxName ? `${name.slice(0, maxName - 1)}…` : name)
 
@@ -58,20 +61,21 @@ function Took({ startedAt, endedAt, shown, then }: NodeData): ReactNode {
 }
 
 function labelOf(data: NodeData): string {
-  const { name, kind, shown, attempts, group, startedAt, endedAt } = data
+  const { kind, shown, attempts, group, startedAt, endedAt } = data
   if (group !== null) {
     const counts = group.counts.map(([each, n]) => `${count(n)} ${shownWord[each]}`).join(', ')
-    return `${cutName(name)}, group of ${count(group.total)}: ${counts}`
+    return `${titleOf(data)}, group of ${count(group.total)}: ${counts}`
   }
   const took = startedAt !== null && endedAt !== null ? `, ${duration(endedAt - startedAt)}` : ''
-  return `${cutName(name)}, ${kindWord(kind)}, ${shownWord[shown]}${attempts > 1 ? `, attempt ${attempts}` : ''}${took}`
+  return `${titleOf(data)}, ${kindWord(kind)}, ${shownWord[shown]}${attempts > 1 ? `, attempt ${attempts}` : ''}${took}`
 }
 
 const same = (a: { data: NodeData }, b: { data: NodeData }) => a.data === b.data
 
 /** A box of the graph. Clicks and keys are handled by the graph, for all boxes together. */
 export const StepNode = memo(function StepNode({ data }: { data: NodeData }) {
-  const { id, key, name, kind, shown, status, attempts, group, folded, child, selected, critical } = data
+  const { id, key, kind, shown, status, attempts, group, folded, child, selected, critical } = data
+  const title = titleOf(data)
   const more = group !== null ? 'open' : child === 'closed' ? 'child' : null
   return (
     <div
@@ -92,12 +96,12 @@ export const StepNode = memo(function StepNode({ data }: { data: NodeData }) {
         tabIndex={data.focusable ? 0 : -1}
         aria-pressed={selected}
         aria-label={labelOf(data)}
-        title={cutName(name)}
+        title={title}
         data-focus={id}
       >
         <span className="first">
           <KindIcon kind={group === null ? kind : 'group'} />
-          <bdi className="name cut">{cutName(name)}</bdi>
+          <bdi className="name cut">{title}</bdi>
           {attempts > 1 && (
             <span className="badge" title={`${attempts} attempts`}>
               ×{attempts}
@@ -124,7 +128,7 @@ export const StepNode = memo(function StepNode({ data }: { data: NodeData }) {
           className="plain unfold"
           tabIndex={-1}
           data-open={id}
-          aria-label={more === 'open' ? `Open the group ${cutName(name)}` : `Show the child ${cutName(name)} here`}
+          aria-label={more === 'open' ? `Open the group ${title}` : `Show the child ${title} here`}
           title={
             more === 'open'
               ? `open: ${count(group!.total)} steps ${folded === 'chain' ? 'one after the other' : ''}`
@@ -135,13 +139,7 @@ export const StepNode = memo(function StepNode({ data }: { data: NodeData }) {
         </button>
       )}
       {(child === 'open' || child === 'reading') && (
-        <button
-          type="button"
-          className="plain unfold"
-          tabIndex={-1}
-          data-open={id}
-          aria-label={`Close ${cutName(name)}`}
-        >
+        <button type="button" className="plain unfold" tabIndex={-1} data-open={id} aria-label={`Close ${title}`}>
           −
         </button>
       )}

@@ -3,11 +3,22 @@ import { useCallback, useEffect, useMemo, useRef } from 'react'
 import type { RunModel, Step } from '../model/model.ts'
 import type { Layout } from './layout.ts'
 
+/** Boxes that are to be looked at when the next layout is there. */
+export type Aim = (id: string) => boolean
+
+function middleOf(nodes: Layout['nodes']): { x: number; y: number } | null {
+  if (nodes.length === 0) return null
+  const xs = nodes.flatMap(({ x, width }) => [x, x + width])
+  const ys = nodes.flatMap(({ y, height }) => [y, y + height])
+  return { x: (Math.min(...xs) + Math.max(...xs)) / 2, y: (Math.min(...ys) + Math.max(...ys)) / 2 }
+}
+
 /** A graph that would be drawn smaller than this is shown in part. */
 const readable = 0.45
 
 /** Where the graph is looked at: all of it at first, then what is wanted, or what runs. */
 export function useCamera(
+  aim: { current: Aim | null },
   frame: { readonly current: HTMLElement | null },
   layout: Layout | null,
   placed: ReadonlyMap<string, Layout['nodes'][number]>,
@@ -27,7 +38,7 @@ export function useCamera(
   const fit = useCallback(
     (at: { x: number; y: number } | null, first: boolean, all: boolean) => {
       if (layout === null || frame.current === null) return
-      const { clientWidth: width, clientHeight: height } = frame.current
+      const { clientWidth: width, clientHeight: height } = frame.current.querySelector('.canvas') ?? frame.current
       const zoom = Math.min(1.1, (width - 24) / layout.width, (height - 24) / layout.height)
       if (zoom >= readable || all) {
         move(layout.width / 2, layout.height / 2, Math.max(0.05, zoom), first)
@@ -62,10 +73,17 @@ export function useCamera(
   const x = activePlace === null ? null : activePlace.x + activePlace.width / 2
   const y = activePlace === null ? null : activePlace.y + activePlace.height / 2
   useEffect(() => {
-    if (layout === null || (shown.current && !follow)) return
+    if (layout === null) return
+    const { current } = aim
+    if (current !== null) {
+      aim.current = null
+      fit(middleOf(layout.nodes.filter(({ id }) => current(id))), false, false)
+      return
+    }
+    if (shown.current && !follow) return
     fit(x === null || y === null ? null : { x, y }, !shown.current, false)
     shown.current = true
-  }, [layout, x, y, follow, fit])
+  }, [layout, x, y, follow, fit, aim])
   const show = useCallback(
     (id: string | null) => {
       if (id === null) {

@@ -104,7 +104,9 @@ function dataOf({ id, box, step, inside }: SceneBox, view: RunModel) {
     const first = view.steps[box.members[0]!]!
     const names = new Set<string>()
     for (const index of box.members) if (names.size < 4) names.add(view.steps[index]!.name)
-    const name = [...names].slice(0, 3).join(', ') + (names.size > 3 ? ', …' : '')
+    // A part of a group goes by where it begins.
+    const name =
+      box.kind === 'part' ? `${first.key} …` : [...names].slice(0, 3).join(', ') + (names.size > 3 ? ', …' : '')
     const { startedAt, endedAt } = group
     const shown = group.counts[0]?.[0] ?? 'pending'
     return {

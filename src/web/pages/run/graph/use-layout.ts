@@ -3,6 +3,7 @@ import type { Scene } from '../model/scene.ts'
 import { type Direction, directionFor, type Layout, Layouter, type LayoutGraph } from './layout.ts'
 
 const sizes = { width: 212, height: 58 }
+const groupSizes = { width: 236, height: 74 }
 const titleHeight = 66
 
 /** The layout of a scene, made anew when its shape changes and not when its statuses do (S2). */
@@ -42,7 +43,7 @@ function graphFor(scene: Scene): LayoutGraph {
   return {
     nodes: scene.boxes.map(({ id, box, inside }) => {
       if (box.kind === 'start') return { id, width: 88, height: 34 }
-      if (inside === null) return { id, ...sizes, ...(box.kind === 'step' ? {} : { height: 74 }) }
+      if (inside === null) return { id, ...(box.kind === 'step' ? sizes : groupSizes) }
       if (inside === 'reading') return { id, width: sizes.width, height: titleHeight + 34 }
       return { id, width: sizes.width, height: titleHeight, inside: graphFor(inside) }
     }),

@@ -55,14 +55,15 @@ function fans(steps: readonly Step[]): Draft[] {
   const ids = new Map<readonly number[], string>()
   const numbers = new Map<string, number>()
   for (const step of steps) {
-    let causes = ids.get(step.after)
+    const { after } = step
+    let causes = ids.get(after)
     if (causes === undefined) {
-      causes = [...new Set(step.after.map((index) => (index < 0 ? -1 : classOf[index]!)))]
-        .sort((a, b) => a - b)
-        .join(',')
-      ids.set(step.after, causes)
+      const classes = after.map((index) => (index < 0 ? -1 : classOf[index]!))
+      causes = classes.length < 2 ? String(classes[0]) : [...new Set(classes)].sort((a, b) => a - b).join(',')
+      ids.set(after, causes)
     }
-    const signature = JSON.stringify([step.name, step.kind, causes])
+    // Causes and kinds have no spaces; a name may have any.
+    const signature = `${causes} ${step.kind} ${step.name}`
     let n = numbers.get(signature)
     if (n === undefined) {
       n = numbers.size

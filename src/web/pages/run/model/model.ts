@@ -3,9 +3,12 @@
  *
  * M1. Keys and statuses are those of `core/graph.ts`; only causes are kept apart, because steps that start together
  *     share one list of them, which may be long.
- * M2. Steps stand in the order of asking, and a step keeps its index while the run grows.
+ * M2. Steps stand in the order of asking. What says the same as before is the same object as before: whoever has drawn
+ *     it, or worked something out from it, need not do so again.
  * M3. How things stood after event n follows from the first n events; what was asked for later is `ghost`.
  */
+
+import type { RecordedEvent } from '../../../../core/events.ts'
 import { parseRanges } from '../../../../core/frontier.ts'
 import { graphOf, type PendingOperation } from '../../../../core/graph.ts'
 import type { RunStatus, Wait } from '../../../lib/types.ts'
@@ -47,6 +50,8 @@ export interface Step {
   /** As `graph()` has it. */
   readonly status: string
   readonly shown: Shown
+  /** Operations that it came after, as they are recorded. */
+  readonly causes: string
   /** Indices of the steps that it came after; -1 is the start. One list for all that share it. */
   readonly after: readonly number[]
   readonly attempts: number
@@ -71,6 +76,8 @@ export interface RunModel {
   readonly steps: readonly Step[]
   readonly byKey: ReadonlyMap<string, Step>
   readonly byOp: ReadonlyMap<number, Step>
+  /** Operations of which the run said that it waits for them. */
+  readonly waits: ReadonlySet<number>
 }
 
 export interface RunFacts {
@@ -79,9 +86,51 @@ export interface RunFacts {
   readonly status: RunStatus
 }
 
-/** The run as it is. */
-export function modelOf({ events, waits, status }: RunFacts): RunModel {
-  return build(events, waits, status)
+/** The run as it is. `before`: as it was when it had fewer events; what is new since then is looked at, and no more. */
+export function modelOf(facts: RunFacts, before: RunModel | null = null): RunModel {
+  const { events, waits, status } = facts
+  const closed = isClosed(status) || closing.has(events.at(-1)?.json.type ?? '')
+  const steps = (before !== null ? grown(before, facts, closed) : null) ?? looked(events, null, waits, closed)
+  return {
+    events,
+    length: events.length,
+    status,
+    closed,
+    startedAt: events[0]?.at ?? null,
+    endedAt: closed ? (events.at(-1)?.at ?? null) : null,
+    waits: new Set(waits.map(({ op }) => op)),
+    ...listed(linked(steps)),
+  }
+}
+
+/** The steps, of which those that something new is about are made anew. Null: all must be. */
+function grown(before: RunModel, { events, waits }: RunFacts, closed: boolean): readonly Look[] | null {
+  if (events.length < before.length || events[0] !== before.events[0]) return null
+  const touched = new Set<number>([...before.waits, ...waits.map(({ op }) => op)])
+  const names = new Set<string>()
+  for (let i = before.length; i < events.length; i++) {
+    const { op, name, facts, type } = events[i]!.recorded
+    if (op === null || op === 0 || closing.has(type)) continue
+    // Which of its name it is, is not recorded with every history: then all of them are counted.
+    if (!before.byOp.has(op) && !touched.has(op) && facts?.nth === undefined) names.add(name ?? '')
+    touched.add(op)
+  }
+  for (const step of before.steps) {
+    if (names.has(step.name) || waitsWithoutNumber(step, before)) return null
+    if (step.endedAt === null && closed !== before.closed) touched.add(step.op)
+  }
+  const indices: number[] = []
+  for (const op of touched) for (const i of before.byOp.get(op)?.events ?? []) indices.push(i)
+  for (let i = before.length; i < events.length; i++) indices.push(i)
+  indices.sort((a, b) => a - b)
+  const anew = looked(events, indices, waits, closed)
+  const kept = before.steps.filter(({ op }) => !touched.has(op))
+  return [...kept, ...anew].sort((a, b) => a.op - b.op)
+}
+
+/** A step that no event mentions goes by what the waits say of it: they may have said less than an event will. */
+function waitsWithoutNumber({ events, op }: Step, { waits }: RunModel): boolean {
+  return events.length === 0 && !waits.has(op)
 }
 
 /**
@@ -95,23 +144,12 @@ export function modelAt(now: RunModel, length: number): RunModel {
       events.length > 0 && events[0]! < length && (endedAt === null || events[events.length - 1]! >= length),
   )
   const indices = changed.flatMap(({ events }) => events.filter((i) => i < length)).sort((a, b) => a - b)
-  const then = build(
-    indices.map((i) => now.events[i]!),
-    [],
-    closed ? now.status : 'running',
-  )
+  const then = new Map(looked(now.events, indices, [], closed).map((step) => [step.op, step]))
   const steps = now.steps.map((step): Step => {
     if (step.events.length === 0 || step.events[0]! >= length) return ghostOf(step)
-    const was = then.byOp.get(step.op)
-    // Indices, of steps and of events, are those of the whole run (M2).
-    return was === undefined
-      ? step
-      : {
-          ...step,
-          ...was,
-          ...{ index: step.index, key: step.key, after: step.after, where: step.where },
-          events: step.events.filter((i) => i < length),
-        }
+    const was = then.get(step.op)
+    const { index, key, after, causes, where } = step
+    return was === undefined ? step : { ...was, index, key, after, causes, where }
   })
   const status = closed ? now.status : length < 2 ? 'pending' : executes(steps) ? 'running' : 'waiting'
   const endedAt = closed ? now.events[length - 1]!.at : null
@@ -126,8 +164,12 @@ function listed(steps: readonly Step[]): Pick<RunModel, 'steps' | 'byKey' | 'byO
   }
 }
 
+const ghosts = new WeakMap<Step, Step>()
+
 function ghostOf(step: Step): Step {
-  return {
+  const known = ghosts.get(step)
+  if (known !== undefined) return known
+  const ghost: Step = {
     ...step,
     status: 'pending',
     shown: 'ghost',
@@ -138,6 +180,8 @@ function ghostOf(step: Step): Step {
     dueAt: null,
     child: null,
   }
+  ghosts.set(step, ghost)
+  return ghost
 }
 
 /** Something executes, or nothing is open: then its function does. */
@@ -146,36 +190,44 @@ function executes(steps: readonly Step[]): boolean {
   return open.length === 0 || open.some(({ shown, kind }) => shown === 'running' && kind !== 'child')
 }
 
-function build(events: readonly Known[], waits: readonly Wait[], status: RunStatus): RunModel {
-  const pending = waits.map(({ causes: _, ...wait }) => ({ ...wait, causes: '' })) as unknown as PendingOperation[]
-  const graph = graphOf(
-    events.map(({ recorded }) => recorded),
-    pending,
-    status,
-  )
+/** A step without its place among the others. */
+type Look = Omit<Step, 'index' | 'after'> & Partial<Pick<Step, 'index' | 'after'>>
+
+/** Steps, from some of the events (indices of them; null: all) and what is waited for. */
+function looked(
+  events: readonly Known[],
+  indices: readonly number[] | null,
+  waits: readonly Wait[],
+  closed: boolean,
+): readonly Look[] {
   const ofOp = new Map<number, number[]>()
-  for (let i = 0; i < events.length; i++) {
-    const { op, type } = events[i]!.recorded
-    if (op === null || op === 0 || closing.has(type)) continue
+  const recorded: RecordedEvent[] = []
+  const look = (i: number) => {
+    const event = events[i]!.recorded
+    recorded.push(event)
+    const { op, type } = event
+    if (op === null || op === 0 || closing.has(type)) return
     const own = ofOp.get(op)
     if (own === undefined) ofOp.set(op, [i])
     else own.push(i)
   }
+  if (indices === null) for (let i = 0; i < events.length; i++) look(i)
+  else for (const i of indices) look(i)
+  const pending = waits.map(({ causes: _, ...wait }) => ({ ...wait, causes: '' })) as unknown as PendingOperation[]
+  // Which way it was closed is of no importance here.
+  const { nodes } = graphOf(recorded, pending, closed ? 'completed' : 'running')
   const waiting = new Map(waits.map((wait) => [wait.op, wait]))
   const ops = [...new Set([...ofOp.keys(), ...waiting.keys()])].sort((a, b) => a - b)
-  const indexOf = new Map(ops.map((op, index) => [op, index]))
-  const after = causeLists(indexOf)
-  const closed = graphClosed(events, status)
-  const steps = graph.nodes.slice(1).map((node, index): Step => {
-    const op = ops[index]!
+  return nodes.slice(1).map((node, i): Look => {
+    const op = ops[i]!
     const own = ofOp.get(op) ?? []
     const wait = waiting.get(op)
     let causes: string | undefined
     let where: string | undefined
     let child: Step['child'] = null
     let dueAt: number | null = wait?.dueAt ?? null
-    for (const i of own) {
-      const event = events[i]!
+    for (const each of own) {
+      const event = events[each]!
       const { facts, type } = event.recorded
       causes ??= event.causes
       where ??= facts?.where
@@ -186,14 +238,13 @@ function build(events: readonly Known[], waits: readonly Wait[], status: RunStat
     }
     const last = own.length === 0 ? null : events[own.at(-1)!]!.recorded.type
     return {
-      index,
       op,
       key: node.key,
       name: node.name,
       kind: node.kind,
       status: node.status,
       shown: shownAs(node.status, node.kind, last, wait),
-      after: after(causes ?? wait?.causes ?? ''),
+      causes: causes ?? wait?.causes ?? '',
       attempts: node.attempts,
       startedAt: node.startedAt === undefined ? null : Date.parse(String(node.startedAt)),
       endedAt: node.endedAt === undefined ? null : Date.parse(String(node.endedAt)),
@@ -203,38 +254,29 @@ function build(events: readonly Known[], waits: readonly Wait[], status: RunStat
       child,
     }
   })
-  const first = events[0]
-  return {
-    events,
-    length: events.length,
-    status,
-    closed,
-    startedAt: first?.at ?? null,
-    endedAt: closed ? (events.at(-1)?.at ?? null) : null,
-    ...listed(steps),
-  }
+}
+
+/** The steps in their places, with what they came after. A list is made once for all that have the same causes. */
+function linked(looks: readonly Look[]): readonly Step[] {
+  const indexOf = new Map(looks.map(({ op }, index) => [op, index]))
+  const lists = new Map<string, readonly number[]>()
+  return looks.map((look, index): Step => {
+    let after = lists.get(look.causes)
+    if (after === undefined) {
+      // A cause that no event mentions was cancelled before it did anything.
+      const made = parseRanges(look.causes).flatMap((op) => (op === 0 ? -1 : (indexOf.get(op) ?? [])))
+      const before = look.after
+      const isSame = before?.length === made.length && before.every((each, i) => each === made[i])
+      after = isSame ? before : made
+      lists.set(look.causes, after)
+    }
+    return look.index === index && look.after === after ? (look as Step) : { ...look, index, after }
+  })
 }
 
 const closedStatuses: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled', 'terminated', 'continued'])
 
 export const isClosed = (status: string): boolean => closedStatuses.has(status)
-
-function graphClosed(events: readonly Known[], status: RunStatus): boolean {
-  return isClosed(status) || closing.has(events.at(-1)?.json.type ?? '')
-}
-
-/** A list for each text of causes, made once. */
-function causeLists(indexOf: ReadonlyMap<number, number>): (causes: string) => readonly number[] {
-  const lists = new Map<string, readonly number[]>()
-  return (causes) => {
-    const made = lists.get(causes)
-    if (made !== undefined) return made
-    // A cause that no event mentions was cancelled before it did anything.
-    const list = parseRanges(causes).flatMap((op) => (op === 0 ? -1 : (indexOf.get(op) ?? [])))
-    lists.set(causes, list)
-    return list
-  }
-}
 
 const waits: ReadonlySet<string> = new Set(['timer', 'sleep', 'signal', 'condition'])
 

@@ -5,7 +5,7 @@
  *     the rest is read.
  * D2. However fast events come, what is drawn changes once a frame, and takes no more than a fifth of the time.
  */
-import { useEffect, useMemo, useState, useSyncExternalStore } from 'react'
+import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react'
 import { get, runPath } from '../../../lib/api.ts'
 import { useFeed } from '../../../lib/feed.ts'
 import type { EventJson, HistoryPage, RunSummary, Wait } from '../../../lib/types.ts'
@@ -177,12 +177,18 @@ export function useRun(ref: string): Run {
     onHistory: store.event,
     onRun: store.row,
   })
+  const before = useRef<{ readonly model: RunModel; readonly text: string } | null>(null)
   const model = useMemo(() => {
     if (!complete || data === null) return null
-    const begun = performance.now()
     const { events, count, waits, summary } = data
-    const made = modelOf({ events: events.slice(0, count), waits, status: summary.status })
+    // A row that has changed in what no picture shows makes no new one.
+    const text = JSON.stringify([count, summary.status, waits])
+    if (before.current?.text === text) return before.current.model
+    const begun = performance.now()
+    const facts = { events: events.slice(0, count), waits, status: summary.status }
+    const made = modelOf(facts, before.current?.model ?? null)
     store.drawn(performance.now() - begun)
+    before.current = { model: made, text }
     return made
   }, [complete, data, store])
   return { ...state, model }

@@ -6,10 +6,11 @@ import { useNow } from '../../../lib/now.ts'
 import { StatusIcon } from '../../../parts/status.tsx'
 import { cutName, shownWord } from '../graph/node.tsx'
 import { KindIcon } from '../kinds.tsx'
-import { type RunModel, type Segment, type Step, segmentsOf } from '../model/model.ts'
+import { type Segment, segmentsOf } from '../model/model.ts'
 import { type TimeScale, tickMs, timeScale } from '../model/scale.ts'
 import { childPath, type Opened } from '../model/scene.ts'
 import type { Selected } from '../selection.ts'
+import { busyIn, lastAt, type Row, Rows } from './rows.ts'
 import './timeline.css'
 
 export interface TimelineProps {
@@ -17,14 +18,6 @@ export interface TimelineProps {
   readonly selected: Selected
   /** The moment that is shown, ms since the epoch; null: now. */
   readonly then: number | null
-}
-
-interface Row {
-  readonly id: string
-  readonly path: string
-  readonly depth: number
-  readonly step: Step
-  readonly view: RunModel
 }
 
 const rowHeight = 26
@@ -39,10 +32,10 @@ export function Timeline({ runs, selected, then }: TimelineProps) {
   const [fold, setFold] = useState(true)
   const scroll = useRef<HTMLDivElement>(null)
   const { width, left } = useFrame(scroll)
-  const rows = useMemo(() => rowsOf(runs, opened), [runs, opened])
-  const busy = useMemo(() => busyIn(rows), [rows])
+  const rows = useMemo(() => new Rows(runs, opened), [runs, opened])
+  const busy = busyIn(runs)
   const from = root?.startedAt ?? 0
-  const lastEvent = useMemo(() => Math.max(from, ...[...runs.values()].map(({ view }) => lastAt(view))), [runs, from])
+  const lastEvent = Math.max(from, ...[...runs.values()].map(({ view }) => lastAt(view)))
   const live = root !== null && !root.closed && then === null
   // The clocks of the database and of this machine may differ: nothing is drawn before what is on record.
   const now = then ?? (live ? Math.max(clock, lastEvent) : lastEvent)
@@ -57,7 +50,7 @@ export function Timeline({ runs, selected, then }: TimelineProps) {
     paddingStart: axisHeight,
     overscan: 6,
   })
-  const chosen = rows.findIndex(({ path, step }) => path === selection.path && step.key === selection.step)
+  const chosen = rows.indexOf(selection.path, selection.step)
   useEffect(() => {
     if (chosen >= 0) virtual.scrollToIndex(chosen, { align: 'auto' })
   }, [chosen, virtual])
@@ -95,7 +88,7 @@ export function Timeline({ runs, selected, then }: TimelineProps) {
     if (event.key === '+' || event.key === '-') zoomTo(event.key === '+' ? zoom * 1.5 : zoom / 1.5)
     if (by === undefined || rows.length === 0) return
     event.preventDefault()
-    const next = rows[Math.min(rows.length - 1, Math.max(0, chosen + by))]!
+    const next = rows.at(Math.min(rows.length - 1, Math.max(0, chosen + by)))
     select({ path: next.path, step: next.step.key })
   }
   const onChoose = useRef((_row: Row) => {})
@@ -153,12 +146,12 @@ export function Timeline({ runs, selected, then }: TimelineProps) {
           ))}
           {live && <div className="now" style={{ left: labels + scale.at(now) * track }} aria-hidden="true" />}
           {virtual.getVirtualItems().map(({ index, start }) => {
-            const row = rows[index]!
+            const row = rows.at(index)
             const { step } = row
             const open = step.endedAt === null && !row.view.closed
             return (
               <TimelineRow
-                key={row.id}
+                key={row.path + step.key}
                 row={row}
                 top={start}
                 labels={labels}
@@ -194,6 +187,12 @@ interface RowProps {
   readonly onChoose: { readonly current: (row: Row) => void }
   readonly onToggle: { readonly current: (row: Row) => void }
 }
+
+const sameRow = (a: RowProps, b: RowProps) =>
+  (Object.keys(a) as (keyof RowProps)[]).every((key) => key === 'row' || a[key] === b[key]) &&
+  a.row.step === b.row.step &&
+  a.row.path === b.row.path &&
+  a.row.depth === b.row.depth
 
 const TimelineRow = memo(function TimelineRow({
   row,
@@ -262,7 +261,7 @@ const TimelineRow = memo(function TimelineRow({
       </div>
     </div>
   )
-})
+}, sameRow)
 
 function Bar({ segment, scale, track, shown }: { segment: Segment; scale: TimeScale; track: number; shown: string }) {
   const { kind, from, to, attempt, open } = segment
@@ -365,40 +364,4 @@ function useFrame(scroll: { readonly current: HTMLElement | null }): { width: nu
     }
   }, [scroll])
   return frame
-}
-
-function rowsOf(runs: ReadonlyMap<string, Opened>, opened: ReadonlySet<string>, path = '', depth = 0): Row[] {
-  const view = runs.get(path)?.view
-  if (view === undefined || view === null) return []
-  const rows: Row[] = []
-  for (const step of view.steps) {
-    if (step.shown === 'ghost') continue
-    rows.push({ id: path + step.key, path, depth, step, view })
-    if (step.kind !== 'child') continue
-    const inside = childPath(path, step.key)
-    if (opened.has(inside)) rows.push(...rowsOf(runs, opened, inside, depth + 1))
-  }
-  return rows
-}
-
-/** When something executed. A child is not what its parent does: it counts by its own steps, if they are shown. */
-function busyIn(rows: readonly Row[]): readonly (readonly [number, number])[] {
-  const busy: [number, number][] = []
-  for (const { step, view } of rows) {
-    if (step.startedAt === null) continue
-    if (step.kind === 'step' || step.kind === 'transaction') {
-      for (const { kind, from, to, open } of segmentsOf(step, view, step.startedAt)) {
-        if (open) busy.push([from, Number.MAX_SAFE_INTEGER])
-        else if (kind === 'executing' || kind === 'failed') busy.push([from, to])
-      }
-    } else {
-      busy.push([step.startedAt, step.startedAt])
-      if (step.endedAt !== null) busy.push([step.endedAt, step.endedAt])
-    }
-  }
-  return busy
-}
-
-function lastAt(view: RunModel | null): number {
-  return view === null || view.length === 0 ? 0 : view.events[view.length - 1]!.at
 }
