@@ -145,6 +145,10 @@ export function codedStore<S extends Store>(store: S, codec: PayloadCodec): S {
     },
     eventsAfter: async (places, limit) => each(await store.eventsAfter(places, limit), decodeEvents),
     rows: async (runIds, newest) => each(await store.rows(runIds, newest), coder.decodeRow),
+    checkpoint: async (runId, op) => {
+      const found = await store.checkpoint(runId, op)
+      return found === null ? null : { payload: await decode(found.payload) }
+    },
     relatives: async (runId, kind, page) => {
       const { rows, next } = await store.relatives(runId, kind, page)
       return { rows: await each(rows, coder.decodeRow), next }

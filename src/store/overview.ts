@@ -88,6 +88,8 @@ export interface Overview {
   rows(runIds: readonly string[], newest: number): Promise<RunRow[]>
   /** Children of a run, or its forks, newest first. */
   relatives(runId: string, kind: 'child' | 'fork', page: Page): Promise<{ rows: RunRow[]; next: string | null }>
+  /** What a step has saved for its next attempt; null: nothing, or it was settled since and has none any more. */
+  checkpoint(runId: string, op: number): Promise<{ readonly payload: string | null } | null>
   /** Runs by status, of each at most `maxCounted` and one. */
   countRuns(): Promise<Record<RunStatus, number>>
   /** Which queues the runs of some statuses are of. */

@@ -171,6 +171,7 @@ const asked: readonly (readonly [string, number])[] = [
   ['/api/runs/run_parent/graph', page],
   ['/api/runs/run_parent/export', page],
   ['/api/runs/run_parent/why', page],
+  ['/api/runs/run_parent/checkpoint?op=1', page],
   ['/api/runs/run_parent/children', page],
   ['/api/runs/run_parent/children?after=run_zzz', page],
   ['/api/runs/run_origin/forks', page],

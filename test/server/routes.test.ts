@@ -1,10 +1,11 @@
 /** What each route answers when all is well. Every answer is held against the schema that documents it. */
 import { afterAll, expect, onTestFinished, test, vi } from 'vitest'
+import { type Ctx, workflow } from '../../src/index.js'
 import { AlertEvaluator } from '../../src/observe/alerts/evaluator.js'
 import { routes } from '../../src/server/dashboard.js'
 import { check } from '../../src/server/schema.js'
 import { shapes } from '../../src/server/shapes.js'
-import { house, types, until } from '../support/house.js'
+import { gate, house, types, until } from '../support/house.js'
 import { type Asked, all, type Browser, broken, browse, idle, leaf, order, parent, repaired } from './support.js'
 
 const { stet, db, work, reached } = await house()
@@ -173,6 +174,27 @@ test('pause and resume, one by one and many at once', async () => {
     await reached(run, 'waiting')
     await stet.run(run.runId).terminate()
   }
+})
+
+test('what a step has saved for its next attempt', async () => {
+  const browser = browse(stet)
+  const saved = gate()
+  const paging = workflow('paging', (ctx: Ctx<void>) =>
+    ctx.step('pages', async (step) => {
+      await step.saveCheckpoint({ page: 7, at: new Date(0) })
+      saved.open()
+      await new Promise((_, reject) => step.signal.addEventListener('abort', () => reject(step.signal.reason)))
+    }),
+  )
+  await work([paging])
+  const run = await stet.start(paging, undefined, { id: 'paging-1' })
+  await saved.promise
+  expect(await ask(browser, '/api/runs/paging-1/checkpoint?op=1')).toEqual({
+    there: true,
+    value: { page: 7, at: '1970-01-01T00:00:00.000Z' },
+  })
+  expect(await ask(browser, '/api/runs/paging-1/checkpoint?op=2')).toEqual({ there: false })
+  await run.terminate()
 })
 
 test('metrics for Prometheus', async () => {

@@ -24,6 +24,7 @@ const expected: Record<string, readonly ['anyone' | 'view' | 'operate' | 'admin'
   'GET /api/runs/:run/graph': ['view', 404],
   'GET /api/runs/:run/history': ['view', 404],
   'GET /api/runs/:run/why': ['view', 404],
+  'GET /api/runs/:run/checkpoint': ['view', 400],
   'GET /api/runs/:run/children': ['view', 404],
   'GET /api/runs/:run/forks': ['view', 404],
   'GET /api/runs/:run/export': ['view', 404],

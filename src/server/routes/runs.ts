@@ -1,5 +1,6 @@
 /** Runs: lists and counts, one run and all that can be read of it. */
 import { describeRow } from '../../client/describe.js'
+import { plain } from '../../client/json.js'
 import {
   historyJson,
   maxBriefBytes,
@@ -9,6 +10,7 @@ import {
   viewAt,
   viewJson,
 } from '../../client/run-view.js'
+import { decode } from '../../core/codec.js'
 import { InvalidInputError } from '../../core/errors.js'
 import { toHistoryFile } from '../../core/history-file.js'
 import { json } from '../app.js'
@@ -113,6 +115,16 @@ export const runRoutes: readonly Route[] = [
     summary: 'Why it is where it is: one sentence with its evidence',
     answer: refTo('Reason'),
     run: async ({ house, ref }) => house.stet.run(ref).why(),
+  }),
+  get('/api/runs/:run/checkpoint', {
+    summary: 'What a step has saved for its next attempt',
+    query: object({ op: integer(1, maxSeq, 'its operation') }),
+    answer: object({ there: flag() }, { value: anything() }),
+    run: async ({ house, ref, query: { op } }) => {
+      const { runId } = await rowOf(house, ref)
+      const found = await (await house.store()).checkpoint(runId, op)
+      return found === null ? { there: false } : { there: true, value: plain(decode(found.payload)) }
+    },
   }),
   get('/api/runs/:run/children', {
     summary: 'Runs that it has started, newest first',

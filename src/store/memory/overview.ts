@@ -23,6 +23,11 @@ export function overviewOf(state: State, answer: Answer, real: () => number): Ov
     eventsAfter: (places, limit) => answer(() => eventsAfter(state, places, limit)),
     rows: (runIds, newest) => answer(() => readRows(state, runIds, newest)),
     relatives: (runId, kind, page) => answer(() => readRelatives(state, runId, kind, page)),
+    checkpoint: (runId, op) =>
+      answer(() => {
+        const payload = state.runs.get(runId)?.checkpoints.get(op)
+        return payload === undefined ? null : { payload }
+      }),
     countRuns: () => answer(() => countRuns(state)),
     queuedRuns: () => answer(() => queuedRuns(state)),
     liveWorkers: () => answer(() => liveWorkers(state, real())),

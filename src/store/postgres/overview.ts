@@ -27,6 +27,7 @@ export function overviewOf(db: Db): Overview {
     rows: (runIds, newest) => db.retrying('read runs', () => readRows(db, runIds, newest), patient),
     relatives: (runId, kind, page) =>
       db.retrying('read relatives of a run', () => readRelatives(db, runId, kind, page), patient),
+    checkpoint: (runId, op) => db.retrying('read a checkpoint', () => readCheckpoint(db, runId, op), patient),
     countRuns: () => db.retrying('count runs', () => countRuns(db), patient),
     queuedRuns: () => db.retrying('count runs by queue', () => countQueued(db), patient),
     liveWorkers: () => db.retrying('list workers', () => liveWorkers(db), patient),
@@ -80,6 +81,14 @@ async function readRows(db: Db, runIds: readonly string[], newest: number): Prom
     values: [textArray(runIds), newest],
   })
   return rows.map(toRow)
+}
+
+async function readCheckpoint(db: Db, runId: string, op: number): Promise<{ payload: string | null } | null> {
+  const { rows } = await db.query({
+    text: 'SELECT payload FROM stet_store.checkpoints WHERE run_id = $1 AND op = $2',
+    values: [runId, op],
+  })
+  return rows[0] ?? null
 }
 
 const related = { child: 'parent_run_id', fork: 'forked_from' } as const

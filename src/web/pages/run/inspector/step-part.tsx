@@ -5,6 +5,7 @@ import { cutName, shownWord } from '../graph/node.tsx'
 import { KindIcon, kindWord } from '../kinds.tsx'
 import { payloadOf } from '../model/events.ts'
 import type { RunModel, Step } from '../model/model.ts'
+import { Checkpoint } from './checkpoint.tsx'
 import { Command, Facts, Frame, type InspectorProps, Keys, shell } from './frame.tsx'
 import { Payload } from './payload.tsx'
 import { Attempts, Times, TimesAt } from './times.tsx'
@@ -61,6 +62,7 @@ export function StepPart({
       {last === undefined && failed !== undefined && (
         <Payload key={failed.seq} title="Error" runId={runId} event={failed} />
       )}
+      {isStep && open && then === null && <Checkpoint runId={runId} op={step.op} />}
       {step.child !== null && (
         <p>
           child run{' '}
