@@ -206,12 +206,15 @@ describe('the tarball', () => {
       'dist/index.d.ts',
       'dist/testing/index.js',
       'dist/cli/main.js',
+      'dist/web/index.html',
+      'dist/web/licenses.md',
       'src/index.ts',
     ]) {
       expect(files).toContain(path)
     }
     for (const path of ['README.md', 'CHANGELOG.md', 'LICENSE', 'package.json']) expect(files).toContain(path)
-    const others = files.filter((path) => !/^(dist|src)\/.*\.(js|ts|map)$/.test(path)).sort()
+    const isPage = (path: string) => /^dist\/web\/(assets\/)?[^/]+\.(html|js|css|svg|md)$/.test(path)
+    const others = files.filter((path) => !/^(dist|src)\/.*\.(js|ts|map)$/.test(path) && !isPage(path)).sort()
     expect(others).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'])
     const maps = files.filter((path) => path.endsWith('.js.map'))
     expect(maps.length).toBeGreaterThan(50)
@@ -221,6 +224,8 @@ describe('the tarball', () => {
         .map((source: string) => posix.join(posix.dirname(map), source))
         .filter((path: string) => !has(path))
     })
+    // The pages are built; what they are built from is of no use to anybody there.
+    expect(files.filter((path) => path.startsWith('src/web/'))).toEqual([])
     // What is left in dist of a source that was deleted shows here: `node scripts/bootstrap.mjs` builds anew.
     expect(missing).toEqual([])
   })

@@ -3,8 +3,9 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { Process, project, stetJson } from '../cli/support.js'
-import { type Page, testBrowser } from '../support/browser.js'
+import { testBrowser } from '../support/browser.js'
 import { testDatabase } from '../support/server.js'
+import { drawn } from './drawn.js'
 
 const browser = await testBrowser()
 
@@ -21,28 +22,6 @@ export const journey = workflow('journey', async (ctx, town: string) => {
   return [rooms, trains]
 })
 `
-
-async function drawn(page: Page) {
-  await page.locator('.graph[data-laid]').waitFor()
-  const boxes: { box: string; key: string }[] = await page
-    .locator('.node')
-    .evaluateAll((nodes: any[]) => nodes.map(({ dataset }) => ({ ...dataset })))
-  const keys = new Map(boxes.map(({ box, key }) => [box, key]))
-  const edges: string[] = await page
-    .locator('[data-edge]')
-    .evaluateAll((all: any[]) => all.map((each) => each.dataset.edge))
-  return {
-    nodes: [...keys.values()].sort(),
-    edges: edges
-      .map((edge) =>
-        edge
-          .split('>')
-          .map((id) => keys.get(id))
-          .join(' → '),
-      )
-      .sort(),
-  }
-}
 
 test('stet dev prints an address; from there the run of a workflow written just now is drawn while it runs', async () => {
   const { url } = await testDatabase()
@@ -65,7 +44,7 @@ test('stet dev prints an address; from there the run of a workflow written just 
 
   const { nodes, edges } = await stetJson(['graph', runId, '--format', 'json'], { cwd, url })
   expect(await drawn(page)).toEqual({
-    nodes: nodes.map(({ key }: { key: string }) => key).sort(),
+    nodes: nodes.map(({ key, status }: { key: string; status: string }) => `${key} ${status}`).sort(),
     edges: edges.map(({ from, to }: { from: string; to: string }) => `${from} → ${to}`).sort(),
   })
   expect(nodes).toHaveLength(5)

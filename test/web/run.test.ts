@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { type Ctx, type Handle, signal, workflow } from '../../src/index.js'
 import { type Locator, type Page, served, testBrowser } from '../support/browser.js'
 import { gate, house, until } from '../support/house.js'
+import { drawn, laidOut } from './drawn.js'
 
 const { stet, work, reached } = await house()
 const browser = await testBrowser()
@@ -17,30 +18,6 @@ const pageOf = async (run: Handle<any>, query = '', options: Parameters<typeof b
 const box = (page: Page, key: string): Locator => page.locator(`.node[data-key=${JSON.stringify(key)}]`)
 const shows = (page: Page, key: string, word: string) => box(page, key).getByText(word, { exact: true }).waitFor()
 const inspector = (page: Page) => page.getByRole('complementary', { name: 'Inspector' })
-const laidOut = (page: Page) => page.locator('.graph[data-laid]').waitFor()
-
-async function drawn(page: Page) {
-  await laidOut(page)
-  const boxes: { box: string; key: string; status: string }[] = await page
-    .locator('.node')
-    .evaluateAll((nodes: any[]) => nodes.map(({ dataset }) => ({ ...dataset })))
-  const keys = new Map(boxes.map(({ box, key }) => [box, key]))
-  const edges: string[] = await page
-    .locator('[data-edge]')
-    .evaluateAll((all: any[]) => all.map((each) => each.dataset.edge))
-  return {
-    nodes: boxes.map(({ key, status }) => `${key} ${status}`).sort(),
-    edges: edges
-      .map((edge) =>
-        edge
-          .split('>')
-          .map((id) => keys.get(id))
-          .join(' → '),
-      )
-      .sort(),
-  }
-}
-
 /** Where the boxes stand. */
 const places = (page: Page): Promise<string[]> =>
   page.locator('.node').evaluateAll((nodes: any[]) => nodes.map((node) => node.parentElement.style.transform))
