@@ -8,17 +8,15 @@ import type { Interceptor } from './core/interceptors.js'
 import type * as types from './core/types.js'
 import { Hints } from './hints/hints.js'
 import { StoredAlerts } from './observe/alerts/alerts.js'
-import { WorkerMeter } from './observe/meter.js'
 import { readStatistics } from './observe/percentiles.js'
 import { tracedStarts } from './observe/tracing.js'
 import { readSettings } from './settings.js'
 import { codedPost, codedStart, codedStore } from './store/coded.js'
-import { startEmbedded } from './store/embedded/index.js'
 import type { Store, VersionCount } from './store/port.js'
 import { postInTransaction } from './store/postgres/messages.js'
 import { startInTransaction } from './store/postgres/starts.js'
-import { createPostgresStore, type PostgresStore } from './store/postgres/store.js'
-import { WorkerLoop, type WorkerSettings } from './worker/worker.js'
+import type { PostgresStore } from './store/postgres/store.js'
+import type { WorkerLoop, WorkerSettings } from './worker/worker.js'
 
 export interface StetSettings extends types.StetOptions {
   /** Connections for statements (default 5; `STET_POOL_SIZE`). With 1, everything shares one. */
@@ -180,6 +178,11 @@ export class Stet implements AsyncDisposable {
   worker(options: WorkerSettings): types.Worker {
     // Wrong options are told here, not when the worker starts.
     const lazy = new LazyWorker(async () => {
+      // As the store: who only defines workflows, or starts them, needs none.
+      const [{ WorkerLoop }, { WorkerMeter }] = await Promise.all([
+        import('./worker/worker.js'),
+        import('./observe/meter.js'),
+      ])
       const { store, hints } = await this.#ready()
       const { interceptors = [] } = this.#options
       const meter = new WorkerMeter(store, this.#log)
@@ -252,7 +255,13 @@ export class Stet implements AsyncDisposable {
   async #connect(): Promise<Backing> {
     const settings = readSettings(this.#options.url)
     const useEmbedded = this.#options.embedded === true || settings.database === null
-    const url = useEmbedded ? (await startEmbedded(settings.embedded)).url : settings.database!.url
+    // Loaded when it is needed: a file that defines workflows imports this one, and waits for no driver of a database.
+    const { createPostgresStore } = await import('./store/postgres/store.js')
+    let url = settings.database?.url
+    if (useEmbedded || url === undefined) {
+      const { startEmbedded } = await import('./store/embedded/index.js')
+      url = (await startEmbedded(settings.embedded)).url
+    }
     const poolSize = this.#options.poolSize ?? settings.poolSize
     if (poolSize !== undefined && !(Number.isInteger(poolSize) && poolSize >= 1)) {
       throw new InvalidInputError(`poolSize: expected a whole number from 1, got ${String(poolSize)}.`)

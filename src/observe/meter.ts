@@ -56,7 +56,8 @@ export class WorkerMeter {
 
   left(run: ClaimedRun, status: RowChange['status'], at: number, execution: Execution): void {
     this.collector.left(run, status, at, execution)
-    if (status !== 'waiting' && status !== 'pending' && status !== 'blocked') this.#tracer.closed(run)
+    if (status !== 'waiting' && status !== 'pending' && status !== 'paused' && status !== 'blocked')
+      this.#tracer.closed(run)
   }
 
   blocked(run: ClaimedRun, code: string): void {

@@ -5,9 +5,9 @@ import { InvalidInputError } from '../core/errors.js'
 import type { EventType, RecordedEvent } from '../core/events.js'
 import type { Outcome } from '../core/execution.js'
 import { fromHistoryFile } from '../core/history-file.js'
+import { installRuntime } from '../core/runtime.js'
 import type { AnyWorkflow, RunStatus } from '../core/types.js'
 import { definition } from '../core/workflow.js'
-import { installRuntime } from '../worker/worker.js'
 
 export interface ReplayedHistory {
   /** Where the run stands after the replay: `blocked` if it cannot go on, `waiting` if the history ends before the run. */

@@ -7,13 +7,12 @@
  * W4. Nothing that the database does ends the process or fails a run.
  */
 import { hostname } from 'node:os'
-import { installCauses } from '../core/causes.js'
-import { installDeterminism, originals } from '../core/determinism.js'
+import { originals } from '../core/determinism.js'
 import { InvalidInputError } from '../core/errors.js'
 import type { LogLevel } from '../core/execution.js'
 import { checkName, newId } from '../core/ids.js'
 import type { Interceptor } from '../core/interceptors.js'
-import { shared } from '../core/state.js'
+import { installRuntime } from '../core/runtime.js'
 import type { Log, Worker, WorkerOptions } from '../core/types.js'
 import { type Definition, definitions } from '../core/workflow.js'
 import type { Hints } from '../hints/hints.js'
@@ -672,20 +671,4 @@ function freshRun(run: ClaimedRun): LoadedRun {
 function slotCount(value: number, what: string): number {
   if (Number.isInteger(value) && value >= 1) return value
   throw new InvalidInputError(`${what}: expected a whole number from 1, got ${String(value)}.`)
-}
-
-let runtimeInstalled = false
-
-/** What the process needs before workflow code runs in it; once. */
-export function installRuntime(): void {
-  if (runtimeInstalled) return
-  runtimeInstalled = true
-  installCauses()
-  installDeterminism(() => shared.current as any)
-  process.on('unhandledRejection', (reason) => {
-    // A rejection inside a turn belongs to the run; any other ends the process, as it would without stet.
-    const run = shared.current as { unhandled?: unknown[] } | null
-    if (run?.unhandled !== undefined) run.unhandled.push(reason)
-    else if (process.listenerCount('unhandledRejection') === 1) throw reason
-  })
 }

@@ -4,11 +4,11 @@
  */
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { replay } from '../../src/core/replay.js'
+import { installRuntime } from '../../src/core/runtime.js'
 import { compareOutcome } from '../../src/core/verify.js'
 import { definitions } from '../../src/core/workflow.js'
 import { type Handle, type HistoryEvent, Stet } from '../../src/index.js'
 import { createPostgresStore } from '../../src/store/postgres/store.js'
-import { installRuntime } from '../../src/worker/worker.js'
 import {
   type Call,
   ClientProcess,

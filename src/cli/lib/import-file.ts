@@ -8,7 +8,7 @@ import { createRequire } from 'node:module'
 import { extname, relative, sep } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { firstUserFrame } from '../../core/callsite.js'
-import { installRuntime } from '../../worker/worker.js'
+import { installRuntime } from '../../core/runtime.js'
 import { LoadError } from './errors.js'
 
 let ready: Promise<void> | undefined
