@@ -93,10 +93,10 @@ describe('two workers', async () => {
     ])
     expect(all!.perSecond * ((stats.to.getTime() - stats.from.getTime()) / 1_000)).toBeCloseTo(48, 6)
     for (const p of [50, 95, 99] as const) near(all!.durationMs![`p${p}`], exact(truth.durations, p / 100))
-    // The claim knows the time; the worker that is told of it has an estimate, a round trip old at most.
+    // The claim knows the time; the worker that is told of it has an estimate, a round trip old: on a busy machine a long one.
     const delays = rows.map(({ delay }) => Number(delay))
     const off = all!.delayMs!.p50 - exact(delays, 0.5)
-    expect(Math.abs(off)).toBeLessThan(exact(delays, 0.5) * 0.05 + 50)
+    expect(Math.abs(off)).toBeLessThan(exact(delays, 0.5) * 0.05 + 250)
 
     expect(stats.steps.map(({ step }) => step)).toEqual(['break', 'flaky', 'wait'])
     for (const { step, ...found } of stats.steps) {
