@@ -26,6 +26,7 @@ for (const name of [...elsewhere, 'NODE_ENV']) delete process.env[name]
 process.chdir(root)
 
 // ── talk ─────────────────────────────────────────────────────────────────────────────────────────
+const inTerminal = process.stdin.isTTY && process.stdout.isTTY
 const colours = process.stdout.isTTY && !process.env.NO_COLOR
 const paint = (code) => (text) => (colours ? `\u001b[${code}m${text}\u001b[0m` : String(text))
 const [bold, dim, red, green, yellow] = ['1', '2', '31', '32', '33'].map(paint)
@@ -129,7 +130,7 @@ async function main() {
 
 /** Whoever sits before a terminal may look at the dashboard for as long as they like; others get the command for it. */
 async function shown({ url }) {
-  if (!process.stdin.isTTY || !process.stdout.isTTY) return
+  if (!inTerminal) return
   say(`\n${bold('dashboard')}  ${url}/runs/${id}   ${dim('stays until Ctrl-C')}`)
   for (const signal of ['SIGINT', 'SIGTERM']) process.removeAllListeners(signal)
   await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
@@ -214,11 +215,8 @@ async function demonstrate(client) {
     say(`  ${here}${line.padEnd(what === '' ? 0 : 52)}${what === '' ? '' : `  ${dim(`# ${what}`)}`}`)
   if (elsewhere.length > 0)
     say(dim(`  (${elsewhere.join(' and ')} is set; the demonstration used the embedded Postgres, so -d names it)`))
-  say(
-    dim(
-      `\n${seconds(performance.now() - began)} in all. The database goes on running${process.stdin.isTTY && process.stdout.isTTY ? '' : '; nothing else does'}.`,
-    ),
-  )
+  const rest = inTerminal ? '' : '; nothing else does'
+  say(dim(`\n${seconds(performance.now() - began)} in all. The database goes on running${rest}.`))
 }
 
 const times = (n) => (n === 0 ? '0 times' : n === 1 ? 'once' : `${n} times`)

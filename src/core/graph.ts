@@ -10,6 +10,7 @@
 import { type EventFacts, isTerminal, type RecordedEvent } from './events.js'
 import { parseRanges } from './frontier.js'
 import type { OperationKind } from './operation.js'
+import { isClosed } from './statuses.js'
 import type { RunGraph, RunStatus, StepStatus } from './types.js'
 
 /** An operation that was asked for, and that no event mentions yet: the waits of a parked run, a step in its first try. */
@@ -39,14 +40,6 @@ interface Node {
   endedAt: number | undefined
 }
 
-const closedStatus: ReadonlySet<RunStatus> = new Set([
-  'completed',
-  'failed',
-  'cancelled',
-  'terminated',
-  'continued',
-] as const)
-
 /**
  * The graph of a run, or of any prefix of its history. Operations that a closed run never settled are `skipped`: they
  * were cancelled, or nobody waited for them.
@@ -62,7 +55,7 @@ export function graphOf(
 ): RunGraph {
   const nodes = new Map<number, Node>()
   let startedAt: number | undefined
-  let closed = runStatus !== undefined && closedStatus.has(runStatus)
+  let closed = runStatus !== undefined && isClosed(runStatus)
   for (const event of events) {
     if (event.type === 'RunStarted') startedAt = event.at
     else if (isTerminal(event.type)) closed = true

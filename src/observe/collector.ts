@@ -9,6 +9,7 @@
  */
 import type { RecordedEvent } from '../core/events.js'
 import type { Execution } from '../core/execution.js'
+import { isClosed } from '../core/statuses.js'
 import type { ClaimedRun, RowChange } from '../store/port.js'
 import { type Counts, counters, type Tally } from '../store/statistics.js'
 import { Histogram } from './histogram.js'
@@ -115,7 +116,7 @@ export class Collector {
   }
 
   left(run: ClaimedRun, status: RowChange['status'], at: number, execution: Execution): void {
-    if (status === 'waiting' || status === 'pending' || status === 'paused' || status === 'blocked') return
+    if (!isClosed(status)) return
     const { runs } = this.#family(run)
     runs.counts[status]++
     runs.duration.record(at - (execution.begun.fork?.at ?? execution.startedAt))

@@ -1,6 +1,7 @@
 /** What a worker tells of itself, handed to those who count, keep and trace it. */
 import type { RecordedEvent } from '../core/events.js'
 import type { Execution } from '../core/execution.js'
+import { isClosed } from '../core/statuses.js'
 import type { Log } from '../core/types.js'
 import type { ClaimedRun, RowChange, Store } from '../store/port.js'
 import { Collector, type Fact } from './collector.js'
@@ -56,8 +57,7 @@ export class WorkerMeter {
 
   left(run: ClaimedRun, status: RowChange['status'], at: number, execution: Execution): void {
     this.collector.left(run, status, at, execution)
-    if (status !== 'waiting' && status !== 'pending' && status !== 'paused' && status !== 'blocked')
-      this.#tracer.closed(run)
+    if (isClosed(status)) this.#tracer.closed(run)
   }
 
   blocked(run: ClaimedRun, code: string): void {

@@ -9,6 +9,7 @@
 import type { EventFacts, EventType, RecordedEvent } from '../core/events.js'
 import type { Hint } from '../core/hint.js'
 import type { ChildRequest } from '../core/operation.js'
+import type { ClosedStatus } from '../core/statuses.js'
 import type { Attributes, RunFilter, RunStatus, Tx } from '../core/types.js'
 import type { AlertStore } from './alerts.js'
 import type { Overview } from './overview.js'
@@ -210,16 +211,7 @@ export const suspectAfter = 2
 export interface RowChange {
   readonly runId: string
   readonly claim: number
-  readonly status:
-    | 'waiting'
-    | 'pending'
-    | 'paused'
-    | 'blocked'
-    | 'completed'
-    | 'failed'
-    | 'cancelled'
-    | 'terminated'
-    | 'continued'
+  readonly status: 'waiting' | 'pending' | 'paused' | 'blocked' | ClosedStatus
   /** Parking: refused if the run has accepted other messages than these. Null: whatever was accepted. */
   readonly seen: number | null
   readonly due: number | null

@@ -96,11 +96,7 @@ function OneRun() {
   // Of the address as it stands: the router has taken part of its encoding away.
   const [, , encoded = ''] = window.location.pathname.split('/')
   const run = decoded(encoded)
-  return (
-    <Titled title={run}>
-      <RunPage key={run} run={run} />
-    </Titled>
-  )
+  return <RunPage key={run} run={run} />
 }
 
 function decoded(text: string): string {

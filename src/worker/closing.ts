@@ -4,13 +4,14 @@ import { TimeoutFailure } from '../core/errors.js'
 import type { EventFacts, EventType, RecordedEvent } from '../core/events.js'
 import type { Execution, Outcome } from '../core/execution.js'
 import { newRunId } from '../core/ids.js'
+import type { ClosedStatus } from '../core/statuses.js'
 import { validate } from '../core/validate.js'
 import type { Definition } from '../core/workflow.js'
 import type { Successor } from '../store/port.js'
 import type { RunnerHost } from './host.js'
 
 export interface Closing {
-  readonly status: 'completed' | 'failed' | 'cancelled' | 'terminated' | 'continued'
+  readonly status: ClosedStatus
   readonly type: EventType
   readonly payload: string | null
   readonly facts: EventFacts | null

@@ -9,14 +9,7 @@ import { environmentApart } from '../../settings.js'
 
 type Answer = { readonly ok: unknown } | { readonly error: { readonly code: string; readonly message: string } }
 
-/** Asked for no answer: what goes wrong with it shows when something is asked. */
-interface Told {
-  readonly told: unknown
-}
-
 export interface Apart {
-  /** Does not wait, and hears nothing. */
-  tell(message: unknown): void
   /** One question at a time. @throws StetError what the answer threw; code `process_ended` when the process ends */
   ask(question: unknown): Promise<any>
   close(): Promise<void>
@@ -39,9 +32,6 @@ export function apart(moduleUrl: string, talk: 'stderr' | 'nowhere' = 'nowhere')
     }),
   )
   return {
-    tell: (message) => {
-      if (!gone) child.send({ told: message } satisfies Told)
-    },
     ask: (question) =>
       new Promise((resolve, reject) => {
         const ended = () =>
@@ -68,11 +58,7 @@ export function answering(moduleUrl: string, answer: (question: any) => Promise<
   // A terminal sends Ctrl-C to all of its processes: the one that asks decides.
   process.on('SIGINT', () => {})
   process.on('disconnect', () => process.exit(0))
-  process.on('message', (question: object) => {
-    if ('told' in question) {
-      answer(question.told).catch(() => {})
-      return
-    }
+  process.on('message', (question) => {
     answer(question).then(
       (ok) => process.send!({ ok } satisfies Answer),
       ({ code, message }) => process.send!({ error: { code: String(code ?? 'failed'), message } } satisfies Answer),

@@ -14,11 +14,11 @@ import {
 import { maxCounted } from '../port.js'
 import { floatArray, textArray } from './arrays.js'
 import type { Db } from './db.js'
+import { ms } from './reads.js'
+import { maxKinds, readyKinds } from './ready.js'
 import { statisticsOf } from './stats.js'
 
 const patient = { giveUpAfterMs: 10_000 }
-
-const ms = (column: string) => `(extract(epoch FROM ${column}) * 1000)::float8`
 
 export function figuresOf(db: Db): AlertFigures {
   const read = <T>(body: () => Promise<T>) => db.retrying('read figures for alerts', body, patient)
@@ -152,24 +152,9 @@ async function stepSeries(
   return rows as SeriesRow[]
 }
 
-/** How many kinds of ready runs (queue, workflow, version, priority) are looked at. */
-const maxKinds = 1_000
-
-/** From one kind of ready runs to the next; the first of a kind is its oldest. */
+/** Queues, workflows and versions that have ready runs, each with its oldest. */
 const lanes = `
-WITH RECURSIVE kinds AS (
-  (SELECT queue, workflow, version, priority, due, id FROM stet_store.runs WHERE status = 'pending'
-    ORDER BY queue, workflow, version, priority DESC, due LIMIT 1)
-  UNION ALL
-  SELECT n.* FROM kinds k, LATERAL (
-    (SELECT queue, workflow, version, priority, due, id FROM stet_store.runs r
-      WHERE status = 'pending' AND r.queue = k.queue AND r.workflow = k.workflow AND r.version = k.version AND r.priority < k.priority
-      ORDER BY priority DESC, due LIMIT 1)
-    UNION ALL
-    (SELECT queue, workflow, version, priority, due, id FROM stet_store.runs r
-      WHERE status = 'pending' AND (r.queue, r.workflow, r.version) > (k.queue, k.workflow, k.version)
-      ORDER BY queue, workflow, version, priority DESC, due LIMIT 1)
-    LIMIT 1) n),
+WITH RECURSIVE ${readyKinds(', id')},
 lanes AS MATERIALIZED (
   SELECT DISTINCT ON (queue, workflow, version) queue, workflow, version, due, id
     FROM (SELECT * FROM kinds LIMIT ${maxKinds}) k WHERE due <= stet_store.clock() ORDER BY queue, workflow, version, due),

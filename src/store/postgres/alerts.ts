@@ -15,6 +15,7 @@ import {
 import { figuresOf } from './alert-figures.js'
 import { floatArray, textArray } from './arrays.js'
 import type { Db, Query, Rows } from './db.js'
+import { ms } from './reads.js'
 
 /** Whoever evaluates looks again soon; whoever acts waits for a while. */
 const brief = { giveUpAfterMs: 5_000 }
@@ -89,8 +90,6 @@ export function alertsOf(db: Db): AlertStore {
       ),
   }
 }
-
-const ms = (column: string) => `(extract(epoch FROM ${column}) * 1000)::float8`
 
 const ruleColumns = `name, config, runtime, enabled, ${ms('silenced_until')} AS "silencedUntil"`
 

@@ -2,7 +2,8 @@ import type { RunResult, RunRow } from '../port.js'
 import { textArray } from './arrays.js'
 import type { Db } from './db.js'
 
-const ms = (column: string) => `(extract(epoch FROM ${column}) * 1000)::float8`
+/** A time as ms since the epoch. */
+export const ms = (column: string) => `(extract(epoch FROM ${column}) * 1000)::float8`
 
 export const rowColumns = `
   r.run_id, r.id, r.workflow, r.version, r.queue, r.priority, r.status, r.owner, r.claim, r.waits, r.problem, r.error_name, r.error_message,

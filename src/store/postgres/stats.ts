@@ -17,6 +17,7 @@ import {
 } from '../statistics.js'
 import { floatArray, intArray, textArray } from './arrays.js'
 import type { Db } from './db.js'
+import { maxKinds, readyKinds } from './ready.js'
 
 const key = 'seconds, at, workflow, version, step'
 const names = counters.join(', ')
@@ -255,27 +256,9 @@ async function rollUpStats(db: Db): Promise<number> {
   return minutes + hours
 }
 
-/** How many kinds of ready runs (queue, workflow, version, priority) are looked at. */
-const maxKinds = 1_000
-
-/**
- * Jumps through the index of ready runs from one kind to the next; the first of a kind is its oldest. Then counts each
- * queue, workflow and version up to a limit.
- */
+/** Counts what is ready of each queue, workflow and version, up to a limit. */
 const backlog = `
-WITH RECURSIVE kinds AS (
-  (SELECT queue, workflow, version, priority, due FROM stet_store.runs WHERE status = 'pending'
-    ORDER BY queue, workflow, version, priority DESC, due LIMIT 1)
-  UNION ALL
-  SELECT n.* FROM kinds k, LATERAL (
-    (SELECT queue, workflow, version, priority, due FROM stet_store.runs r
-      WHERE status = 'pending' AND r.queue = k.queue AND r.workflow = k.workflow AND r.version = k.version AND r.priority < k.priority
-      ORDER BY priority DESC, due LIMIT 1)
-    UNION ALL
-    (SELECT queue, workflow, version, priority, due FROM stet_store.runs r
-      WHERE status = 'pending' AND (r.queue, r.workflow, r.version) > (k.queue, k.workflow, k.version)
-      ORDER BY queue, workflow, version, priority DESC, due LIMIT 1)
-    LIMIT 1) n),
+WITH RECURSIVE ${readyKinds()},
 lanes AS MATERIALIZED (
   SELECT queue, workflow, version, min(due) AS due FROM (SELECT * FROM kinds LIMIT ${maxKinds}) k GROUP BY 1, 2, 3)
 SELECT queue, (extract(epoch FROM stet_store.clock() - min(due)) * 1000)::float8 AS age, sum(ready)::int AS ready,

@@ -6,7 +6,6 @@ import { TimeMachine } from '../../../debug/timeline.js'
 import { momentView, openedView } from '../../../debug/view.js'
 import { answering } from '../apart.js'
 import { findCode } from '../find-code.js'
-import type { FoundHistory } from '../history.js'
 import { loadWorkflows } from '../workflow-files.js'
 import type { Question } from './replayer.js'
 
@@ -14,8 +13,7 @@ let machine: TimeMachine
 answering(import.meta.url, async (question: Question): Promise<unknown> => {
   if ('load' in question) return void (await loadWorkflows(question.load))
   if ('at' in question) return momentView(machine.events, await machine.timeline(), await machine.at(question.at))
-  const { workflows, live } = question.open
-  const history = JSON.parse(question.open.history) as FoundHistory
+  const { history, workflows, live } = question.open
   const code = await findCode(history.run, workflows)
   machine = new TimeMachine(code.definition, code.identity, history.events, { live })
   return { file: code.file, view: openedView(history.events, await machine.timeline()) }

@@ -20,14 +20,7 @@ export interface Replayer {
 
 export type Question =
   | { readonly load: ReplaySpec['workflows'] }
-  /** The history as text: of ten thousand events it is read in a third of the time that their structure takes. */
-  | {
-      readonly open: {
-        readonly history: string
-        readonly workflows: ReplaySpec['workflows']
-        readonly live: readonly string[]
-      }
-    }
+  | { readonly open: ReplaySpec }
   | { readonly at: number }
 
 /** Begins to load the code; the history may still be on its way. */
@@ -35,12 +28,13 @@ export function startReplayer(
   workflows: ReplaySpec['workflows'],
 ): { open(spec: ReplaySpec): Promise<Replayer> } & AsyncDisposable {
   const child = apart(new URL('./process.js', import.meta.url).href)
+  const loaded = child.ask({ load: workflows } satisfies Question)
   // What is wrong with the files is said when they are needed.
-  child.tell({ load: workflows } satisfies Question)
+  loaded.catch(() => {})
   return {
     open: async (spec) => {
-      const history = JSON.stringify(spec.history)
-      const opened = await child.ask({ open: { ...spec, history } } satisfies Question)
+      await loaded.catch(() => {})
+      const opened = await child.ask({ open: spec } satisfies Question)
       return { opened, at: (seq) => child.ask({ at: seq } satisfies Question), close: () => child.close() }
     },
     [Symbol.asyncDispose]: () => child.close(),

@@ -208,79 +208,79 @@ const stepHref = ({ workflow, step }: StepStats) => `/statistics?${new URLSearch
 
 function Steps() {
   const steps = useStats({ since: '1h', only: 'steps' }).data?.steps ?? []
-  const slowest = [...steps]
-    .filter(({ durationMs }) => durationMs !== null)
-    .sort((a, b) => b.durationMs!.p95 - a.durationMs!.p95)
-    .slice(0, shown)
   return (
-    <section className="panel" aria-label="Slowest steps">
-      <header>
-        <h2>Slowest steps</h2>
-        <span className="muted">of the last hour, by P95</span>
-      </header>
-      {slowest.length === 0 ? (
-        <Empty>No step has completed in the last hour.</Empty>
-      ) : (
-        <table>
-          <thead>
-            <tr>
-              <th>Step</th>
-              <th>Workflow</th>
-              <th className="number">P50</th>
-              <th className="number">P95</th>
-              <th className="number">Attempts</th>
-            </tr>
-          </thead>
-          <tbody>
-            {slowest.map((step) => (
-              <tr key={`${step.workflow}\n${step.step}`}>
-                <td className="name">
-                  <Link href={stepHref(step)} className="cut">
-                    {step.step}
-                  </Link>
-                </td>
-                <td className="name">
-                  <span className="cut">{step.workflow}</span>
-                </td>
-                <td className="number">{duration(step.durationMs!.p50)}</td>
-                <td className="number">{duration(step.durationMs!.p95)}</td>
-                <td className="number">{count(step.attempts)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      )}
-    </section>
+    <StepPanel
+      title="Slowest steps"
+      note="of the last hour, by P95"
+      empty="No step has completed in the last hour."
+      steps={steps
+        .filter(({ durationMs }) => durationMs !== null)
+        .sort((a, b) => b.durationMs!.p95 - a.durationMs!.p95)}
+      figures={{
+        P50: ({ durationMs }) => duration(durationMs!.p50),
+        P95: ({ durationMs }) => duration(durationMs!.p95),
+        Attempts: ({ attempts }) => count(attempts),
+      }}
+    />
   )
 }
 
 function Failing() {
   const steps = useStats({ since: '1h', only: 'steps' }).data?.steps ?? []
-  const failing = [...steps]
-    .filter(({ failed, retried }) => failed + retried > 0)
-    .sort((a, b) => b.failed - a.failed || b.retried - a.retried)
-    .slice(0, shown)
   return (
-    <section className="panel" aria-label="Steps that fail most">
+    <StepPanel
+      title="Steps that fail most"
+      note="of the last hour"
+      empty="No attempt of a step has failed in the last hour."
+      steps={steps
+        .filter(({ failed, retried }) => failed + retried > 0)
+        .sort((a, b) => b.failed - a.failed || b.retried - a.retried)}
+      figures={{
+        Failed: ({ failed }) => count(failed),
+        Rate: ({ failureRate }) => percent(failureRate),
+        Retried: ({ retried }) => count(retried),
+      }}
+    />
+  )
+}
+
+/** The first of these steps, with a column for each figure. */
+function StepPanel({
+  title,
+  note,
+  empty,
+  steps,
+  figures,
+}: {
+  readonly title: string
+  readonly note: string
+  readonly empty: string
+  readonly steps: readonly StepStats[]
+  readonly figures: Readonly<Record<string, (step: StepStats) => string>>
+}) {
+  return (
+    <section className="panel" aria-label={title}>
       <header>
-        <h2>Steps that fail most</h2>
-        <span className="muted">of the last hour</span>
+        <h2>{title}</h2>
+        <span className="muted">{note}</span>
       </header>
-      {failing.length === 0 ? (
-        <Empty>No attempt of a step has failed in the last hour.</Empty>
+      {steps.length === 0 ? (
+        <Empty>{empty}</Empty>
       ) : (
         <table>
           <thead>
             <tr>
               <th>Step</th>
               <th>Workflow</th>
-              <th className="number">Failed</th>
-              <th className="number">Rate</th>
-              <th className="number">Retried</th>
+              {Object.keys(figures).map((name) => (
+                <th key={name} className="number">
+                  {name}
+                </th>
+              ))}
             </tr>
           </thead>
           <tbody>
-            {failing.map((step) => (
+            {steps.slice(0, shown).map((step) => (
               <tr key={`${step.workflow}\n${step.step}`}>
                 <td className="name">
                   <Link href={stepHref(step)} className="cut">
@@ -290,9 +290,11 @@ function Failing() {
                 <td className="name">
                   <span className="cut">{step.workflow}</span>
                 </td>
-                <td className="number">{count(step.failed)}</td>
-                <td className="number">{percent(step.failureRate)}</td>
-                <td className="number">{count(step.retried)}</td>
+                {Object.entries(figures).map(([name, figure]) => (
+                  <td key={name} className="number">
+                    {figure(step)}
+                  </td>
+                ))}
               </tr>
             ))}
           </tbody>

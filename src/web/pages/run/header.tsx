@@ -1,7 +1,9 @@
 import { useQuery } from '@tanstack/react-query'
 import type { ReactNode } from 'react'
 import { Link } from 'wouter'
+import { isClosed } from '../../../core/statuses.ts'
 import { get, runPath } from '../../lib/api.ts'
+import { runHref } from '../../lib/find-run.ts'
 import { count, duration } from '../../lib/format.ts'
 import { useNow } from '../../lib/now.ts'
 import type { Reason, RunItem, RunPage } from '../../lib/types.ts'
@@ -9,7 +11,7 @@ import { Copyable, Time } from '../../parts/basics.tsx'
 import { Status } from '../../parts/status.tsx'
 import { cutName } from './graph/node.tsx'
 import { JsonTree } from './inspector/json-tree.tsx'
-import { isClosed, type RunModel } from './model/model.ts'
+import type { RunModel } from './model/model.ts'
 import type { Summary } from './model/run-data.ts'
 
 export interface HeaderProps {
@@ -87,7 +89,7 @@ const textOf = (value: unknown) => (typeof value === 'string' ? value : (JSON.st
 
 function RunLink({ id, runId }: { readonly id: string; readonly runId: string }) {
   return (
-    <Link href={`/runs/${encodeURIComponent(runId)}`}>
+    <Link href={runHref(runId)}>
       <bdi>{cutName(id)}</bdi>
     </Link>
   )

@@ -3,8 +3,10 @@
  * timeline, the history and the inspector show the same.
  */
 import { type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from 'react'
+import { isClosed } from '../../../core/statuses.ts'
 import { count } from '../../lib/format.ts'
 import { usePlace } from '../../lib/place.ts'
+import { useTitle } from '../../lib/title.ts'
 import { Empty, Problem } from '../../parts/basics.tsx'
 import { Actions, useMayOperate } from './actions/actions.tsx'
 import { ForkDialog, type Forked, ForkedNote } from './actions/fork-dialog.tsx'
@@ -13,7 +15,7 @@ import { Header, Why } from './header.tsx'
 import { History } from './history/history.tsx'
 import { Inspector } from './inspector/inspector.tsx'
 import { fold } from './model/fold.ts'
-import { attributesAt, isClosed, modelAt, type RunModel } from './model/model.ts'
+import { attributesAt, modelAt, type RunModel } from './model/model.ts'
 import { type Run, useRun } from './model/run-data.ts'
 import { childPath, type Opened } from './model/scene.ts'
 import { type Selection, useSelection } from './selection.ts'
@@ -31,12 +33,7 @@ const views = [
 export default function RunPage({ run }: { readonly run: string }) {
   const loading = useRun(run)
   const { data, model, error } = loading
-  useEffect(() => {
-    document.title = data === null ? 'stet' : `${data.summary.id.slice(0, 80)} · stet`
-    return () => {
-      document.title = 'stet'
-    }
-  }, [data])
+  useTitle((data?.summary.id ?? run).slice(0, 80))
   if (data === null || model === null) {
     return (
       <div className="run-loading">

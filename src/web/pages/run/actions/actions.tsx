@@ -2,10 +2,12 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { useLocation } from 'wouter'
+import { isClosed } from '../../../../core/statuses.ts'
 import { get, post, runPath } from '../../../lib/api.ts'
-import type { Named, Session } from '../../../lib/types.ts'
+import { runHref } from '../../../lib/find-run.ts'
+import { useSession } from '../../../lib/session.ts'
+import type { Named } from '../../../lib/types.ts'
 import { Dialog } from '../../../parts/basics.tsx'
-import { isClosed } from '../model/model.ts'
 import type { Summary } from '../model/run-data.ts'
 import { parseJson } from './json.ts'
 import './actions.css'
@@ -13,8 +15,8 @@ import './actions.css'
 type Asked = 'signal' | 'pause' | 'cancel' | 'terminate' | 'resume' | 'retry' | 'move'
 
 export function useMayOperate(): boolean | null {
-  const session = useQuery({ queryKey: ['session'], queryFn: () => get<Session>('/api/session') })
-  return session.data === undefined ? null : session.data.role !== 'view'
+  const session = useSession()
+  return session === undefined ? null : session.role !== 'view'
 }
 
 export function Actions({
@@ -214,7 +216,7 @@ function RetryDialog({ summary, onClose }: { readonly summary: Summary; readonly
       onDone={async () => {
         const made = await post<Named>(runPath(summary.runId, '/retry'), {})
         await client.invalidateQueries({ queryKey: ['forks', summary.runId] })
-        go(`/runs/${encodeURIComponent(made.runId)}`)
+        go(runHref(made.runId))
       }}
     >
       <p>

@@ -2,6 +2,7 @@ import { useQueryClient } from '@tanstack/react-query'
 import { useId, useMemo, useState } from 'react'
 import { Link } from 'wouter'
 import { get, post, runPath } from '../../../lib/api.ts'
+import { runHref } from '../../../lib/find-run.ts'
 import { count } from '../../../lib/format.ts'
 import type { HistoryPage } from '../../../lib/types.ts'
 import { Dialog, Problem } from '../../../parts/basics.tsx'
@@ -230,8 +231,7 @@ export function ForkedNote({ forked, onClose }: { readonly forked: Forked; reado
   return (
     <div className="forked" role="status">
       <span className="grow">
-        Forked: <Link href={`/runs/${encodeURIComponent(forked.runId)}`}>open the new run {forked.runId}</Link>.{' '}
-        <PlanText plan={forked} />.
+        Forked: <Link href={runHref(forked.runId)}>open the new run {forked.runId}</Link>. <PlanText plan={forked} />.
       </span>
       <button type="button" className="plain small" aria-label="Close" onClick={onClose}>
         ✕

@@ -1,4 +1,5 @@
 import { Link } from 'wouter'
+import { runHref } from '../../../lib/find-run.ts'
 import { Copyable, Time } from '../../../parts/basics.tsx'
 import { Status } from '../../../parts/status.tsx'
 import { cutName, shownWord } from '../graph/node.tsx'
@@ -66,7 +67,7 @@ export function StepPart({
       {step.child !== null && (
         <p>
           child run{' '}
-          <Link href={`/runs/${encodeURIComponent(step.child.runId)}`}>
+          <Link href={runHref(step.child.runId)}>
             <bdi>{cutName(step.child.id)}</bdi>
           </Link>
         </p>

@@ -1,5 +1,5 @@
 /** Events as the server tells them, in the form in which the engine's own code reads them. */
-import type { EventFacts, EventType, RecordedEvent } from '../../../../core/events.ts'
+import { type EventFacts, type EventType, payloadField, type RecordedEvent } from '../../../../core/events.ts'
 import type { EventJson } from '../../../lib/types.ts'
 
 /** An event, and its form for `core/graph.ts`. */
@@ -36,32 +36,7 @@ export function known(json: EventJson): Known {
 
 /** The field of `data` that holds what the user's code was given or gave; null: this type has none. */
 export function payloadOf(type: string): string | null {
-  switch (type) {
-    case 'RunStarted':
-    case 'RunContinued':
-      return 'input'
-    case 'RunCompleted':
-    case 'StepCompleted':
-    case 'ChildCompleted':
-    case 'UpdateCompleted':
-      return 'output'
-    case 'RunFailed':
-    case 'RunCancelled':
-    case 'RunTerminated':
-    case 'StepFailed':
-    case 'AttemptFailed':
-    case 'ChildFailed':
-    case 'UpdateRejected':
-      return 'error'
-    case 'SignalReceived':
-      return 'message'
-    case 'UpdateReceived':
-      return 'argument'
-    case 'AttributesSet':
-      return 'attributes'
-    default:
-      return null
-  }
+  return payloadField[type as EventType] ?? null
 }
 
 /** What a long value is in a brief history. */
@@ -72,11 +47,3 @@ export function omittedBytes(value: unknown): number | null {
 
 /** Events that say that something was begun: a compact history does without. */
 export const marks: ReadonlySet<string> = new Set(['StepScheduled', 'PatchMarked'])
-
-export const closing: ReadonlySet<string> = new Set([
-  'RunCompleted',
-  'RunFailed',
-  'RunCancelled',
-  'RunTerminated',
-  'RunContinued',
-])

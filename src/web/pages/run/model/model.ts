@@ -8,11 +8,12 @@
  * M3. How things stood after event n follows from the first n events; what was asked for later is `ghost`.
  */
 
-import type { RecordedEvent } from '../../../../core/events.ts'
+import { isTerminal, type RecordedEvent } from '../../../../core/events.ts'
 import { parseRanges } from '../../../../core/frontier.ts'
 import { graphOf, type PendingOperation } from '../../../../core/graph.ts'
+import { isClosed } from '../../../../core/statuses.ts'
 import type { RunStatus, Wait } from '../../../lib/types.ts'
-import { closing, type Known } from './events.ts'
+import type { Known } from './events.ts'
 
 /** One try of a step. Times are ms since the epoch. */
 export interface Attempt {
@@ -89,7 +90,7 @@ export interface RunFacts {
 /** The run as it is. `before`: as it was when it had fewer events; what is new since then is looked at, and no more. */
 export function modelOf(facts: RunFacts, before: RunModel | null = null): RunModel {
   const { events, waits, status } = facts
-  const closed = isClosed(status) || closing.has(events.at(-1)?.json.type ?? '')
+  const closed = isClosed(status) || closedAfter(events, events.length)
   const steps = (before !== null ? grown(before, facts, closed) : null) ?? looked(events, null, waits, closed)
   return {
     events,
@@ -103,6 +104,12 @@ export function modelOf(facts: RunFacts, before: RunModel | null = null): RunMod
   }
 }
 
+/** The first `length` events end with the one that closed the run. */
+function closedAfter(events: readonly Known[], length: number): boolean {
+  const last = events[length - 1]
+  return last !== undefined && isTerminal(last.recorded.type)
+}
+
 /** The steps, of which those that something new is about are made anew. Null: all must be. */
 function grown(before: RunModel, { events, waits }: RunFacts, closed: boolean): readonly Look[] | null {
   if (events.length < before.length || events[0] !== before.events[0]) return null
@@ -110,7 +117,7 @@ function grown(before: RunModel, { events, waits }: RunFacts, closed: boolean): 
   const names = new Set<string>()
   for (let i = before.length; i < events.length; i++) {
     const { op, name, facts, type } = events[i]!.recorded
-    if (op === null || op === 0 || closing.has(type)) continue
+    if (op === null || op === 0 || isTerminal(type)) continue
     // Which of its name it is, is not recorded with every history: then all of them are counted.
     if (!before.byOp.has(op) && !touched.has(op) && facts?.nth === undefined) names.add(name ?? '')
     touched.add(op)
@@ -138,7 +145,7 @@ function waitsWithoutNumber({ events, op }: Step, { waits }: RunModel): boolean 
  * what is drawn keeps its place. Only what was under way then is looked at anew: the rest had ended, or was not there.
  */
 export function modelAt(now: RunModel, length: number): RunModel {
-  const closed = closing.has(now.events[length - 1]?.json.type ?? '')
+  const closed = closedAfter(now.events, length)
   const changed = now.steps.filter(
     ({ events, endedAt }) =>
       events.length > 0 && events[0]! < length && (endedAt === null || events[events.length - 1]! >= length),
@@ -206,7 +213,7 @@ function looked(
     const event = events[i]!.recorded
     recorded.push(event)
     const { op, type } = event
-    if (op === null || op === 0 || closing.has(type)) return
+    if (op === null || op === 0 || isTerminal(type)) return
     const own = ofOp.get(op)
     if (own === undefined) ofOp.set(op, [i])
     else own.push(i)
@@ -273,10 +280,6 @@ function linked(looks: readonly Look[]): readonly Step[] {
     return look.index === index && look.after === after ? (look as Step) : { ...look, index, after }
   })
 }
-
-const closedStatuses: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled', 'terminated', 'continued'])
-
-export const isClosed = (status: string): boolean => closedStatuses.has(status)
 
 const waits: ReadonlySet<string> = new Set(['timer', 'sleep', 'signal', 'condition'])
 

@@ -6,11 +6,12 @@
  * D2. However fast events come, what is drawn changes once a frame, and takes no more than a fifth of the time.
  */
 import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react'
+import { isClosed } from '../../../../core/statuses.ts'
 import { get, runPath } from '../../../lib/api.ts'
 import { useFeed } from '../../../lib/feed.ts'
 import type { EventJson, HistoryPage, RunSummary, Wait } from '../../../lib/types.ts'
 import { type Known, known } from './events.ts'
-import { isClosed, modelOf, type RunModel } from './model.ts'
+import { modelOf, type RunModel } from './model.ts'
 
 /** As the server tells it; the input, when it is long, by its length. */
 export type Summary = RunSummary & { readonly input?: unknown }
