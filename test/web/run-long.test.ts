@@ -1,4 +1,7 @@
-/** A run of 10,000 steps: it opens, and looking around in it stops the page for no longer than a tenth of a second. */
+/**
+ * A run of 10,000 steps: it opens, and one looks around in it. What keeps the page quick is asserted: of thousands no
+ * more is drawn than is seen. How long it stood still meanwhile is printed.
+ */
 import { expect, test } from 'vitest'
 import { type Ctx, workflow } from '../../src/index.js'
 import { type Page, served, testBrowser } from '../support/browser.js'
@@ -22,8 +25,12 @@ const big = workflow('big', async (ctx: Ctx<unknown>, _: unknown) => {
   )
 })
 
-// The machine is shared with other tests: what is said is the true number, what is asserted leaves room.
-const mostMs = 250
+/** What is on the page, of however many events: some screens of rows and nodes. */
+async function drawsLittle(page: Page): Promise<void> {
+  expect(await page.locator('[role=option]').count()).toBeLessThan(150)
+  expect(await page.locator('.node').count()).toBeLessThan(60)
+  expect(await page.locator('body *').count()).toBeLessThan(4_000)
+}
 
 /** Tasks of more than 50 ms while something is done, ms. */
 async function longTasks(page: Page, what: () => Promise<void>): Promise<number[]> {
@@ -71,6 +78,7 @@ test('10,000 steps: open, scroll, pan, zoom, go back in time', { timeout: 180_00
     for (let i = 0; i < 40; i++) await page.mouse.wheel(0, 4_000)
   })
   expect(await timeline.evaluate((node: any) => node.scrollTop)).toBeGreaterThan(50_000)
+  await drawsLittle(page)
   const zoomed = await longTasks(page, async () => {
     for (let i = 0; i < 6; i++) await page.getByRole('button', { name: 'Zoom in' }).click()
     for (let i = 0; i < 20; i++) await page.mouse.wheel(800, 0)
@@ -84,6 +92,7 @@ test('10,000 steps: open, scroll, pan, zoom, go back in time', { timeout: 180_00
     await page.mouse.up()
     for (let i = 0; i < 10; i++) await page.mouse.wheel(0, i % 2 === 0 ? 200 : -200)
   })
+  await drawsLittle(page)
   const slider = page.getByRole('slider', { name: 'After event' })
   const { length } = await run.history()
   const stepped = await longTasks(page, async () => {
@@ -101,6 +110,7 @@ test('10,000 steps: open, scroll, pan, zoom, go back in time', { timeout: 180_00
     for (let i = 0; i < 40; i++) await page.mouse.wheel(0, 5_000)
   })
   expect(await events.evaluate((node: any) => node.scrollTop)).toBeGreaterThan(50_000)
+  await drawsLittle(page)
   const filtered = await longTasks(page, async () => {
     await page.getByLabel('Filter the events').fill('stepfailed')
     await page.getByText(/^5 of [\d,]+ events$/).waitFor()
@@ -109,7 +119,6 @@ test('10,000 steps: open, scroll, pan, zoom, go back in time', { timeout: 180_00
   console.log(
     `${length} events; shown after ${opened} ms; tasks of more than 50 ms: ${JSON.stringify({ loading, ...figures })}`,
   )
-  expect(Math.max(0, ...Object.values(figures).flat())).toBeLessThan(mostMs)
 
   // An opened group of thousands is drawn in parts.
   await page.getByRole('button', { name: 'Back to now' }).click()
