@@ -34,7 +34,7 @@ function holds<_T extends true>(): void {}
 // ── every name is there, with the agreed type ────────────────────────────────────────────────────
 holds<Same<actual.Duration, agreed.Duration>>()
 holds<Same<actual.RetryPolicy, agreed.RetryPolicy>>()
-holds<Same<actual.WorkflowOptions, agreed.WorkflowOptions>>()
+holds<Extends<actual.WorkflowOptions, agreed.WorkflowOptions>>()
 holds<Extends<actual.MessageOptions, agreed.MessageOptions>>()
 holds<Same<actual.StepOptions, agreed.StepOptions>>()
 holds<Same<actual.StepContext, agreed.StepContext>>()

@@ -37,6 +37,8 @@ export interface WorkflowOptions {
   /** `key` is a path into the input ('customer.id'), so that starts by name and by SQL obey it. */
   concurrency?: { limit: number; key?: string }
   rateLimit?: { limit: number; period: Duration; key?: string }
+  /** Turn about between the values of this path into the input, so that none of them waits for the backlog of another. */
+  fairness?: { key: string }
 }
 
 /** Typed names of messages, used by the workflow and by the caller; a plain string is accepted wherever one is. */

@@ -3,6 +3,7 @@ import type { StandardSchemaV1 as Schema } from '@standard-schema/spec'
 import { durationMs } from './duration.js'
 import { InvalidInputError } from './errors.js'
 import { checkName } from './ids.js'
+import { type DeclaredLimit, resolveLimits } from './limits.js'
 import { checkPriority, checkVersion } from './options.js'
 import { type ResolvedRetry, resolveRetry } from './retry.js'
 import type { AnyWorkflow, Ctx, Query, Signal, Update, Workflow, WorkflowOptions } from './types.js'
@@ -20,6 +21,7 @@ export interface Definition {
   readonly priority: number
   /** What the steps of this workflow fall back to. */
   readonly retry: ResolvedRetry
+  readonly limits: readonly DeclaredLimit[]
   readonly input: Schema | undefined
   /** What the result is checked against. */
   readonly output: Schema | undefined
@@ -33,6 +35,10 @@ export interface Definition {
  * `timeout` how long a run may take altogether (default: no limit), `retry` the policy that its steps fall back to,
  * `input` a Standard Schema that inputs are checked against when a run is started, `output` one for the result: the
  * function returns what the schema takes, and the run's result is what the schema makes of it.
+ *
+ * `concurrency` bounds how many of its runs workers have in hand at once, `rateLimit` how many are begun in any period,
+ * both for all runs together or for each value of a `key` in their inputs; `fairness` takes turns between such values.
+ * Workers write them down when they start; they can be changed while the system runs (`stet limit`).
  *
  * @throws InvalidInputError for a name, version or option that cannot be used
  * @example
@@ -79,6 +85,7 @@ export function workflow(
     priority,
     timeoutMs: options.timeout === undefined ? null : durationMs(options.timeout, `${what}, timeout`),
     retry: resolveRetry(options.retry, `${what}, retry`),
+    limits: resolveLimits(options, what),
     input: options.input,
     output: options.output,
     fn,

@@ -13,7 +13,7 @@ import { SerializationError } from '../core/errors.js'
 import type { EventFacts, RecordedEvent } from '../core/events.js'
 import type { Hint } from '../core/hint.js'
 import type { PayloadCodec } from '../core/types.js'
-import type { ExistingRun, InboxMessage, RowChange, RunRow, StartRequest, Store } from './port.js'
+import type { ClaimedRun, ExistingRun, InboxMessage, RowChange, RunRow, StartRequest, Store } from './port.js'
 
 type Text = string | null
 
@@ -55,6 +55,9 @@ class Coder {
     if (!reason?.startsWith(codedTag)) return plain
     return { ...plain, facts: { ...plain.facts, reason: await this.decode(reason) } }
   }
+
+  readonly decodeClaimed = async (run: ClaimedRun): Promise<ClaimedRun> =>
+    run.started === null ? run : { ...run, started: await this.decodeEvent(run.started) }
 
   /** Facts as they are sent; only a reason is anybody's own words. */
   readonly encodeFacts = async (facts: Text): Promise<Text> => {
@@ -170,10 +173,11 @@ export function codedStore<S extends Store>(store: S, codec: PayloadCodec): S {
         error: await decode(error),
       })),
 
-    claim: async (...args) =>
-      each(await store.claim(...args), async (run) =>
-        run.started === null ? run : { ...run, started: await coder.decodeEvent(run.started) },
-      ),
+    claim: async (...args) => each(await store.claim(...args), coder.decodeClaimed),
+    claimInLine: async (...args) => {
+      const { runs, nextAt } = await store.claimInLine(...args)
+      return { runs: await each(runs, coder.decodeClaimed), nextAt }
+    },
     load: async (runIds) =>
       new Map(
         await each(await store.load(runIds), async ([runId, { events, inbox, checkpoints }]) => [

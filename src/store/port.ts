@@ -12,6 +12,7 @@ import type { ChildRequest } from '../core/operation.js'
 import type { ClosedStatus } from '../core/statuses.js'
 import type { Attributes, RunFilter, RunStatus, Tx } from '../core/types.js'
 import type { AlertStore } from './alerts.js'
+import type { ClaimHow, Limits } from './limits.js'
 import type { Overview } from './overview.js'
 import type { Statistics } from './statistics.js'
 
@@ -266,6 +267,8 @@ export interface Beat {
   readonly chores: boolean
   /** Somebody asks runs something. */
   readonly queries: boolean
+  /** Some of its lanes have limits. */
+  readonly limited: boolean
   /** When the next waiting run is due, ms since the epoch. */
   readonly nextDue: number | null
   /** Workers that should be gone: their lease is over, or they own runs without being there. */
@@ -435,7 +438,7 @@ export interface RunDiagnosis {
   readonly queries: number
 }
 
-export interface Store extends Overview, Statistics {
+export interface Store extends Overview, Statistics, Limits {
   /** Where the data is, for people; no password in it. */
   readonly description: string
   /** Null: this store has no alerts. */
@@ -500,7 +503,8 @@ export interface Store extends Overview, Statistics {
   takeOver(dead: readonly string[]): Promise<TakenOver>
   /** Gives waiting runs that are due back to be claimed. */
   wake(): Promise<number>
-  claim(workerId: string, lanes: WorkerLanes, limit: number, suspects: boolean): Promise<ClaimedRun[]>
+  /** Of lanes without limits. */
+  claim(workerId: string, lanes: WorkerLanes, limit: number, how: ClaimHow): Promise<ClaimedRun[]>
   /** Gives back what the worker owns beside the runs that it holds. Not while it claims. */
   giveBackStrays(workerId: string, held: readonly string[]): Promise<number>
   load(runIds: readonly string[]): Promise<Map<string, LoadedRun>>

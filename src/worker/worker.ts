@@ -16,11 +16,13 @@ import { installRuntime } from '../core/runtime.js'
 import type { Log, Worker, WorkerOptions } from '../core/types.js'
 import { type Definition, definitions } from '../core/workflow.js'
 import type { Hints } from '../hints/hints.js'
+import type { ClaimHow } from '../store/limits.js'
 import type { Beat, ClaimedRun, Lease, LoadedRun, Store, WorkerInfo } from '../store/port.js'
 import { longTimeout, StepSlots } from './attempts.js'
 import { DbClock } from './clock.js'
 import { Flusher } from './flusher.js'
 import type { RunnerHost } from './host.js'
+import { declareLimits, Later } from './limits.js'
 import type { Meter, Slots } from './meter.js'
 import { QueryDesk } from './queries.js'
 import { RowChanger } from './rows.js'
@@ -43,6 +45,9 @@ export interface WorkerSettings extends WorkerOptions {
   /** Called when all runs have been let go of; each time. */
   readonly onIdle?: () => void
 }
+
+/** Each so many claims one looks at age first. */
+const claimsByAge = 8
 
 /** Everything that ends with the worker's row. */
 interface Incarnation {
@@ -78,6 +83,9 @@ export class WorkerLoop implements Worker {
   #moreReady = false
   /** The last beat told of runs that are to be claimed one at a time. */
   #suspectsReady = false
+  /** The last beat told of limits. */
+  #limited = false
+  #claims = 0
   #wakeTimer: NodeJS.Timeout | null = null
   #wakeAt = Number.POSITIVE_INFINITY
   #watchdog: NodeJS.Timeout | null = null
@@ -90,6 +98,8 @@ export class WorkerLoop implements Worker {
   #inboxBusy = false
   #telling = false
   readonly #queries: QueryDesk
+  /** When a rate allows more. */
+  readonly #lines: Later
 
   constructor(store: Store, hints: Hints, log: Log, settings: WorkerSettings) {
     this.#store = store
@@ -109,6 +119,7 @@ export class WorkerLoop implements Worker {
     this.#maxRuns = slotCount(runs, 'concurrency.runs')
     this.#slots = new StepSlots(slotCount(steps, 'concurrency.steps'))
     this.#clock = new DbClock(store)
+    this.#lines = new Later(this.#clock, () => this.#claimSoon())
     this.#queries = new QueryDesk({
       store,
       lanes: this.#lanes,
@@ -132,6 +143,7 @@ export class WorkerLoop implements Worker {
     installRuntime()
     try {
       await this.#store.migrate()
+      await declareLimits(this.#store, [...this.#definitions.values()])
       this.#clock.observe(await this.#store.now())
     } catch (error) {
       if (this.#state === 'running') this.#state = 'new'
@@ -178,6 +190,7 @@ export class WorkerLoop implements Worker {
     if (this.#state === 'stopping') return new Promise((resolve) => this.#idleWaiters.push(resolve))
     this.#state = 'stopping'
     this.#onRegistered()
+    this.#lines.stop()
     if (this.#wakeTimer !== null) originals.clearTimeout(this.#wakeTimer)
     const incarnation = this.#incarnation
     if (incarnation !== null && !incarnation.over) {
@@ -301,6 +314,7 @@ export class WorkerLoop implements Worker {
     if (beat.queries) this.#lookForQueries()
     if (beat.nextDue !== null) this.#wakeBy(beat.nextDue)
     this.#suspectsReady = beat.suspects
+    this.#limited = beat.limited
     if (beat.ready || beat.suspects) this.#claimSoon()
     if (beat.owned > incarnation.runners.size) void this.#giveBackStrays(incarnation)
     for (const { runId, msgs } of beat.msgs) {
@@ -417,9 +431,12 @@ export class WorkerLoop implements Worker {
     this.#claiming = true
     this.#claimAgain = false
     try {
-      const claimed = await this.#store.claim(incarnation.id, this.#lanes, free, false)
+      // Now and then by age, so that what has a low priority has its turn too.
+      const how = { suspects: false, aged: ++this.#claims % claimsByAge === 0 }
+      const claimed = await this.#store.claim(incarnation.id, this.#lanes, free, how)
       this.#moreReady = claimed.length === free
       this.#take(incarnation, claimed)
+      if (this.#limited && claimed.length < free) await this.#claimInLine(incarnation, free - claimed.length, how)
       if (incarnation.over) this.#claimAgain = true
       if (this.#suspectsReady) await this.#claimSuspect(incarnation)
     } catch (error) {
@@ -434,7 +451,18 @@ export class WorkerLoop implements Worker {
   async #claimSuspect(incarnation: Incarnation): Promise<void> {
     if ([...incarnation.runners.values()].some(({ apart }) => apart)) return
     this.#suspectsReady = false
-    this.#take(incarnation, await this.#store.claim(incarnation.id, this.#lanes, 1, true))
+    const how = { suspects: true, aged: false }
+    const claimed = await this.#store.claim(incarnation.id, this.#lanes, 1, how)
+    this.#take(incarnation, claimed)
+    if (this.#limited && claimed.length === 0) await this.#claimInLine(incarnation, 1, how)
+  }
+
+  /** Of lanes that have limits. */
+  async #claimInLine(incarnation: Incarnation, free: number, how: ClaimHow): Promise<void> {
+    const { runs, nextAt } = await this.#store.claimInLine(incarnation.id, this.#lanes, free, how)
+    if (runs.length === free) this.#moreReady = true
+    this.#take(incarnation, runs)
+    if (nextAt !== null) this.#lines.by(nextAt)
   }
 
   #take(incarnation: Incarnation, claimed: readonly ClaimedRun[]): void {

@@ -97,7 +97,9 @@ class Chain {
   async #claim(owner: string, count: number): Promise<ClaimedRun[]> {
     const claimed: ClaimedRun[] = []
     while (claimed.length < count)
-      claimed.push(...(await this.#taker.claim(owner, this.#lanes, count - claimed.length, false)))
+      claimed.push(
+        ...(await this.#taker.claim(owner, this.#lanes, count - claimed.length, { suspects: false, aged: false })),
+      )
     return claimed
   }
 

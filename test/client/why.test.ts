@@ -405,7 +405,7 @@ describe('blocked, paused', () => {
         `INSERT INTO stet_store.workers (id, expires_at) VALUES ('${id}', clock_timestamp() + interval '1 minute')`,
       )
       await db.query('UPDATE stet_store.runs SET due = created_at WHERE run_id = $1', [run.runId])
-      expect(await store.claim(id, lanes, 1, n > 2)).toHaveLength(1)
+      expect(await store.claim(id, lanes, 1, { suspects: n > 2, aged: false })).toHaveLength(1)
       await store.takeOver([id])
     }
     for (const n of [1, 2, 3]) await crash(n)

@@ -363,7 +363,7 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
     test('gives nothing to who is not registered', async () => {
       await using s = await scene()
       await s.start({ runId: 'run_a' })
-      expect(await s.store.claim('stranger', lanes, 10, false)).toEqual([])
+      expect(await s.store.claim('stranger', lanes, 10, { suspects: false, aged: false })).toEqual([])
       expect((await s.row('run_a')).claim).toBe(0)
     })
   })
@@ -1441,7 +1441,16 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
     test('a beat tells what there is to do', async () => {
       await using s = await scene()
       const worker = await s.worker({ id: 'worker-b' })
-      const idle = { suspects: false, chores: false, queries: false, nextDue: null, overdue: false, owned: 0, msgs: [] }
+      const idle = {
+        suspects: false,
+        chores: false,
+        queries: false,
+        limited: false,
+        nextDue: null,
+        overdue: false,
+        owned: 0,
+        msgs: [],
+      }
       const first = await worker.beat()
       expect(first).toEqual({ now: first.now, ready: false, neighbour: null, ...idle })
       expect(first.now).toBe(await s.store.now())

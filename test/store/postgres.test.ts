@@ -2,8 +2,9 @@ import { inject } from 'vitest'
 import { createPostgresStore } from '../../src/store/postgres/store.js'
 import { createTestDatabase, dropTestDatabase, postgresTime } from '../../src/store/postgres/test-database.js'
 import { describeStore } from './conformance.js'
+import { describeLimits } from './conformance-limits.js'
 
-describeStore('the Postgres store', async () => {
+const open = async () => {
   const serverUrl = inject('serverUrl')
   const { name, url } = await createTestDatabase(serverUrl)
   const store = createPostgresStore({ url })
@@ -12,4 +13,7 @@ describeStore('the Postgres store', async () => {
     await dropTestDatabase(serverUrl, name)
   }
   return { store, time: postgresTime(store.db), remove }
-})
+}
+
+describeStore('the Postgres store', open)
+describeLimits('the Postgres store', open)

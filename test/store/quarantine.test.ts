@@ -31,7 +31,7 @@ describe('a run whose workers crash one after another', () => {
       `INSERT INTO stet_store.workers (id, expires_at) VALUES ('${id}', clock_timestamp() + interval '1 minute')`,
     )
     await db.query('UPDATE stet_store.runs SET due = created_at')
-    const [claimed] = await store.claim(id, lanes, 1, suspect)
+    const [claimed] = await store.claim(id, lanes, 1, { suspects: suspect, aged: false })
     expect(claimed, 'is there to be claimed').toBeDefined()
     const { rows } = await db.query('SELECT max(seq) AS seq FROM stet_store.history')
     const seq = rows[0].seq + 1
@@ -52,7 +52,7 @@ describe('a run whose workers crash one after another', () => {
     expect(await crash()).toEqual({ status: 'pending', crashes: 1, pause: 0 })
     expect(await crash()).toEqual({ status: 'pending', crashes: 2, pause: 2 })
     await db.query('UPDATE stet_store.runs SET due = created_at')
-    expect(await store.claim('nobody', lanes, 1, false)).toEqual([])
+    expect(await store.claim('nobody', lanes, 1, { suspects: false, aged: false })).toEqual([])
     expect(await crash({ suspect: true })).toEqual({ status: 'pending', crashes: 3, pause: 4 })
     expect(await crash({ suspect: true })).toEqual({ status: 'pending', crashes: 4, pause: 8 })
     expect(await crash({ suspect: true })).toMatchObject({ status: 'blocked', crashes: 5 })

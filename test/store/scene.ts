@@ -150,8 +150,22 @@ export class Hand {
   }
 
   claim(limit = 10, suspects = false): Promise<ClaimedRun[]> {
-    return this.#store.claim(this.id, this.#lanes, limit, suspects)
+    return this.#store.claim(this.id, this.#lanes, limit, { suspects, aged: false })
   }
+
+  /** Of lanes that have limits: the run ids, in order. */
+  async inLine(limit = 10, { suspects = false, aged = false } = {}): Promise<string[]> {
+    return (await this.claimInLine(limit, { suspects, aged })).map(({ runId }) => runId)
+  }
+
+  async claimInLine(limit = 10, { suspects = false, aged = false } = {}): Promise<ClaimedRun[]> {
+    const { runs, nextAt } = await this.#store.claimInLine(this.id, this.#lanes, limit, { suspects, aged })
+    this.nextAt = nextAt
+    return runs
+  }
+
+  /** What the last claim of lanes with limits said of when more may begin. */
+  nextAt: number | null = null
 
   /** The one run that is there to be claimed. */
   async claimOne(suspects = false): Promise<ClaimedRun> {

@@ -25,6 +25,8 @@ export function changeRuns(state: State, workerId: string, changes: readonly Row
       continue
     }
     apply(state, run, change, at)
+    // Somebody may stand in line for its slot.
+    if (state.limits.size > 0) ready.add(run.queue)
     if (change.terminal === null) continue
     closed.push(change)
     const { payload } = change.terminal

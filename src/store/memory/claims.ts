@@ -1,49 +1,62 @@
+import type { ClaimHow } from '../limits.js'
 import { type ClaimedRun, type LoadedRun, suspectAfter, type WorkerLanes } from '../port.js'
 import { messagesOf } from './messages.js'
-import { eventOf, type Run, type State } from './state.js'
+import { concerns, eventOf, type Run, type State } from './state.js'
 
-/** None when the worker may not write any more: its next append or beat tells. */
+/** Of lanes without limits. None when the worker may not write any more: its next append or beat tells. */
 export function claimRuns(
   state: State,
   workerId: string,
   lanes: WorkerLanes,
   limit: number,
-  suspects: boolean,
+  how: ClaimHow,
 ): ClaimedRun[] {
   if (!state.workers.has(workerId)) return []
+  const limits = [...state.limits.values()]
+  return candidates(state, lanes, how)
+    .filter((run) => !limits.some((each) => concerns(each, run)))
+    .slice(0, limit)
+    .map((run) => take(state, workerId, lanes, run))
+}
+
+/** What is ready for these lanes: highest priority first, then oldest; of equals, whichever was there first. */
+export function candidates(state: State, lanes: WorkerLanes, { suspects, aged }: ClaimHow): Run[] {
   const now = state.clock.now()
   const ready = [...state.open].filter(
     (run) => isReady(run, now) && suits(run, lanes) && run.crashes >= suspectAfter === suspects,
   )
-  // Highest priority first, then oldest; of equals, whichever was there first.
-  ready.sort((a, b) => b.priority - a.priority || a.due! - b.due!)
-  const startedAt = state.at()
-  return ready.slice(0, limit).map((run) => {
-    run.status = 'running'
-    run.owner = workerId
-    run.claim++
-    run.startedAt ??= startedAt
-    run.waits = null
-    run.problem = null
-    if (run.version === 0) {
-      run.version = Math.max(...lanes.workflows.filter(({ name }) => name === run.workflow).map((each) => each.version))
-    }
-    const { runId, id, workflow, version, queue, claim, msgs, crashes, deadline, parentRunId } = run
-    const started = claim === 1 ? eventOf(run.history[0]!) : null
-    return {
-      runId,
-      id,
-      workflow,
-      version,
-      queue,
-      claim,
-      msgs,
-      crashes,
-      deadline,
-      hasParent: parentRunId !== null,
-      started,
-    }
-  })
+  const age = (run: Run) => run.due! - run.priority * ageOfPriorityMs
+  return ready.sort((a, b) => (aged ? age(a) - age(b) : b.priority - a.priority || a.due! - b.due!))
+}
+
+/** So much waiting counts as much as one of priority, in a claim that looks at age. */
+const ageOfPriorityMs = 60_000
+
+export function take(state: State, workerId: string, lanes: WorkerLanes, run: Run): ClaimedRun {
+  run.status = 'running'
+  run.owner = workerId
+  run.claim++
+  run.startedAt ??= state.at()
+  run.waits = null
+  run.problem = null
+  if (run.version === 0) {
+    run.version = Math.max(...lanes.workflows.filter(({ name }) => name === run.workflow).map((each) => each.version))
+  }
+  const { runId, id, workflow, version, queue, claim, msgs, crashes, deadline, parentRunId } = run
+  const started = claim === 1 ? eventOf(run.history[0]!) : null
+  return {
+    runId,
+    id,
+    workflow,
+    version,
+    queue,
+    claim,
+    msgs,
+    crashes,
+    deadline,
+    hasParent: parentRunId !== null,
+    started,
+  }
 }
 
 export function isReady({ status, due }: Run, now: number): boolean {

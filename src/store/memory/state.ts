@@ -7,6 +7,7 @@
  */
 import type { EventType, RecordedEvent } from '../../core/events.js'
 import type { Attributes, RunStatus } from '../../core/types.js'
+import type { LimitRule, LimitTarget } from '../limits.js'
 import type { InboxMessage, QueryAnswer, QueryRequest, RunRow, WorkerInfo } from '../port.js'
 import type { MemoryClock } from './clock.js'
 import { MemoryHints } from './hints.js'
@@ -61,6 +62,26 @@ export interface QueryEntry extends QueryRequest {
   answer: QueryAnswer | null
 }
 
+export interface LimitEntry extends LimitRule {
+  /** By gate, when runs were begun. */
+  readonly begun: Map<string, number[]>
+}
+
+/** A run that was claimed behind a gate; it holds for as long as the run is owned under that claim. */
+export interface Slot {
+  readonly run: Run
+  readonly claim: number
+  readonly limit: string
+  readonly value: string | null
+}
+
+export const limitKey = ({ scope, name, key }: LimitTarget) => JSON.stringify([scope, name, key ?? ''])
+
+/** The limit is one for this run. */
+export function concerns({ scope, name }: LimitTarget, run: Run): boolean {
+  return scope === 'queue' ? run.queue === name : run.workflow === name
+}
+
 type RunColumns = Pick<
   Run,
   'runId' | 'id' | 'workflow' | 'version' | 'queue' | 'priority' | 'due' | 'createdAt' | 'deadline'
@@ -77,6 +98,13 @@ export class State {
   /** Closed runs whose children are to be told, and since when. */
   readonly chores = new Map<string, number>()
   readonly queries = new Map<string, QueryEntry>()
+  /** By `limitKey`. */
+  readonly limits = new Map<string, LimitEntry>()
+  /** Runs that were claimed behind limits; those that are over are taken out when they are counted. */
+  readonly slots = new Set<Slot>()
+  /** When each line had its last turn, and how many turns there were. */
+  readonly turns = new Map<string, number>()
+  turn = 0
   /** Ends of leases that are held. */
   readonly leases = new Set<() => void>()
   /** By worker: told when the process of the one that it watches is gone. */

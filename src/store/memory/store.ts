@@ -17,6 +17,7 @@ import { MemoryClock } from './clock.js'
 import { diagnose } from './diagnosis.js'
 import { forkRun } from './forks.js'
 import { holdLease } from './lease.js'
+import { limitsOf } from './limits.js'
 import { closeUnowned, postMessages, readAnswers, readMessages } from './messages.js'
 import { overviewOf } from './overview.js'
 import { answerQuery, askQuery, collectAnswers, takeQueries } from './queries.js'
@@ -108,7 +109,7 @@ export function createMemoryStore(clock: MemoryClock = new MemoryClock()): Memor
     unregister: (workerId) => answer(() => void state.workers.delete(workerId)),
     takeOver: (dead) => answer(() => takeOver(state, dead, real())),
     wake: () => answer(() => wakeDue(state)),
-    claim: (workerId, lanes, limit, suspects) => answer(() => claimRuns(state, workerId, lanes, limit, suspects)),
+    claim: (workerId, lanes, limit, how) => answer(() => claimRuns(state, workerId, lanes, limit, how)),
     giveBackStrays: (workerId, held) => answer(() => giveBackStrays(state, workerId, held)),
     load: (runIds) => answer(() => loadRuns(state, runIds)),
     inbox: (runIds) => answer(() => readMessages(state, runIds)),
@@ -138,6 +139,7 @@ export function createMemoryStore(clock: MemoryClock = new MemoryClock()): Memor
     now: () => answer(() => clock.now()),
     ...overviewOf(state, answer, real),
     ...statisticsOf(state, answer, real),
+    ...limitsOf(state, answer),
 
     publish: (hints) => answer(() => state.hints.publish(hints)),
     subscribe: (listener) =>

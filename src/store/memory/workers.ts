@@ -1,5 +1,6 @@
 import { type Beat, quarantineAfter, suspectAfter, type TakenOver, type WorkerInfo } from '../port.js'
 import { hasCode, isReady, suits } from './claims.js'
+import { concernsLanes } from './limits.js'
 import { makeReady, type Run, type State, type WorkerEntry } from './state.js'
 
 /** Makes the entry that allows a worker to write. */
@@ -25,6 +26,7 @@ export function beat(state: State, { id, ...lanes }: WorkerInfo, real: number, l
     suspects: open.some((run) => isReady(run, now) && run.crashes >= suspectAfter),
     chores: state.chores.size > 0,
     queries: [...state.queries.values()].some(({ takenBy }) => takenBy === null),
+    limited: [...state.limits.values()].some((limit) => concernsLanes(limit, lanes)),
     nextDue: leastOf(waiting.map(({ due }) => due)),
     overdue:
       [...state.workers.values()].some(({ expiresAt }) => expiresAt < real) || open.some((run) => isOrphan(state, run)),

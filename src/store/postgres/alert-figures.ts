@@ -15,7 +15,7 @@ import { maxCounted } from '../port.js'
 import { floatArray, textArray } from './arrays.js'
 import type { Db } from './db.js'
 import { ms } from './reads.js'
-import { maxKinds, readyKinds } from './ready.js'
+import { readyKinds } from './ready.js'
 import { statisticsOf } from './stats.js'
 
 const patient = { giveUpAfterMs: 10_000 }
@@ -157,7 +157,7 @@ const lanes = `
 WITH RECURSIVE ${readyKinds(', id')},
 lanes AS MATERIALIZED (
   SELECT DISTINCT ON (queue, workflow, version) queue, workflow, version, due, id
-    FROM (SELECT * FROM kinds LIMIT ${maxKinds}) k WHERE due <= stet_store.clock() ORDER BY queue, workflow, version, due),
+    FROM kinds k WHERE due <= stet_store.clock() ORDER BY queue, workflow, version, due),
 live AS MATERIALIZED (
   SELECT w.queues, v.name COLLATE "C" AS name, v.version FROM stet_store.workers w, unnest(w.workflows, w.versions) AS v(name, version)
    WHERE w.expires_at > clock_timestamp())`

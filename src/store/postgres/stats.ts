@@ -17,7 +17,7 @@ import {
 } from '../statistics.js'
 import { floatArray, intArray, textArray } from './arrays.js'
 import type { Db } from './db.js'
-import { maxKinds, readyKinds } from './ready.js'
+import { readyKinds } from './ready.js'
 
 const key = 'seconds, at, workflow, version, step'
 const names = counters.join(', ')
@@ -260,7 +260,7 @@ async function rollUpStats(db: Db): Promise<number> {
 const backlog = `
 WITH RECURSIVE ${readyKinds()},
 lanes AS MATERIALIZED (
-  SELECT queue, workflow, version, min(due) AS due FROM (SELECT * FROM kinds LIMIT ${maxKinds}) k GROUP BY 1, 2, 3)
+  SELECT queue, workflow, version, min(due) AS due FROM kinds k GROUP BY 1, 2, 3)
 SELECT queue, (extract(epoch FROM stet_store.clock() - min(due)) * 1000)::float8 AS age, sum(ready)::int AS ready,
        0 AS workers
   FROM lanes l, LATERAL (

@@ -15,6 +15,7 @@ import { diagnose } from './diagnosis.js'
 import { forkRun } from './forks.js'
 import { publish, subscribe } from './hints.js'
 import { holdLease } from './lease.js'
+import { limitsOf } from './limits.js'
 import { listRuns } from './lists.js'
 import { closeUnowned, Posting, postMessages, readAnswers, readMessages } from './messages.js'
 import { migrate } from './migrate.js'
@@ -114,8 +115,7 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
     },
     takeOver: (dead) => db.retrying('take over', () => takeOver(db, dead)),
     wake: () => db.retrying('wake runs', () => wakeDue(db)),
-    claim: (workerId, lanes, limit, suspects) =>
-      db.retrying('claim', () => claimRuns(db, workerId, lanes, limit, suspects)),
+    claim: (workerId, lanes, limit, how) => db.retrying('claim', () => claimRuns(db, workerId, lanes, limit, how)),
     giveBackStrays: (workerId, held) => db.retrying('give back runs', () => giveBackStrays(db, workerId, held)),
     load: (runIds) => db.retrying('load runs', () => loadRuns(db, runIds)),
     inbox: (runIds) => db.retrying('read messages', () => readMessages(db, runIds)),
@@ -169,6 +169,7 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
       }),
     ...overviewOf(db),
     ...statisticsOf(db),
+    ...limitsOf(db),
 
     publish: (hints) => publish(db.rows, hints),
     subscribe: (listener) => subscribe(db, listener),
