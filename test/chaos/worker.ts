@@ -8,7 +8,7 @@ import { type AnyWorkflow, type Signal, Stet } from 'stet'
 import type { Answer, Call, CallOptions } from '../support/harness.js'
 import * as workflows from './workflows.js'
 
-const { url, ledger, poolSize, worker: settings, versions } = JSON.parse(process.argv[2]!)
+const { url, ledger, poolSize, worker: settings, versions, claimers } = JSON.parse(process.argv[2]!)
 const mode = process.argv[3]
 
 function connect(): Stet {
@@ -28,12 +28,10 @@ async function work(): Promise<void> {
   workflows.openLedger(ledger)
   const stet = connect()
   const { versioned, ...rest } = workflows
-  const worker = stet.worker({
-    workflows: [...Object.values(rest).filter(isWorkflow), ...versions.map(versioned)],
-    ...settings,
-  })
+  const all = [...Object.values(rest).filter(isWorkflow), ...versions.map(versioned)]
+  const workers = Array.from({ length: claimers }, () => stet.worker({ workflows: all, ...settings }))
   process.on('SIGTERM', async () => {
-    await worker.stop()
+    await Promise.all(workers.map((worker) => worker.stop()))
     await stet.close()
     process.exit(0)
   })
@@ -41,7 +39,7 @@ async function work(): Promise<void> {
     process.send!('loaded')
     await new Promise((resolve) => process.once('message', resolve))
   }
-  await worker.start()
+  await Promise.all(workers.map((worker) => worker.start()))
 }
 
 function isWorkflow(value: unknown): value is AnyWorkflow {

@@ -144,6 +144,8 @@ export interface WorkerProcessOptions {
   readonly worker?: Omit<WorkerSettings, 'workflows'>
   /** The versions of workflow `versioned` that it has; default: none. */
   readonly versions?: readonly number[]
+  /** Workers in the process; default 1. */
+  readonly claimers?: number
 }
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -159,10 +161,10 @@ export class WorkerProcess {
   said = ''
 
   constructor(
-    { url, ledger = url, poolSize, worker = {}, versions = [] }: WorkerProcessOptions,
+    { url, ledger = url, poolSize, worker = {}, versions = [], claimers = 1 }: WorkerProcessOptions,
     mode: Mode = 'worker',
   ) {
-    const settings = JSON.stringify({ url, ledger, poolSize, worker, versions })
+    const settings = JSON.stringify({ url, ledger, poolSize, worker, versions, claimers })
     this.child = spawn(process.execPath, ['--import', 'tsx', script, settings, mode], {
       cwd: root,
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
