@@ -1,6 +1,7 @@
 /** The composition root: the one place that names the concrete store, hints, client and worker. */
 import { Client } from './client/client.js'
 import { RunHandle, signalMessage, updateMessage } from './client/handle.js'
+import { StoredLimits } from './client/limits.js'
 import { durationMs } from './core/duration.js'
 import { InvalidInputError, NoDatabaseError, StetError } from './core/errors.js'
 import { checkName, newId } from './core/ids.js'
@@ -16,7 +17,8 @@ import type { Store, VersionCount } from './store/port.js'
 import { postInTransaction } from './store/postgres/messages.js'
 import { startInTransaction } from './store/postgres/starts.js'
 import type { PostgresStore } from './store/postgres/store.js'
-import type { WorkerLoop, WorkerSettings } from './worker/worker.js'
+import type { WorkerSettings } from './worker/settings.js'
+import type { WorkerLoop } from './worker/worker.js'
 
 export interface StetSettings extends types.StetOptions {
   /** Connections for statements (default 5; `STET_POOL_SIZE`). With 1, everything shares one. */
@@ -199,6 +201,13 @@ export class Stet implements AsyncDisposable {
    * @example await stet.alerts.add({ name: 'orders fail', kind: 'failureRate', workflow: 'order', above: 0.2, for: '5m' })
    */
   readonly alerts: types.Alerts = new StoredAlerts(async () => (await this.#ready()).store)
+
+  /**
+   * How many runs may be in hand at once, or be begun in a period: of a queue, a workflow, or each value of a key.
+   *
+   * @example await stet.limits.set({ workflow: 'order', key: 'customer.id' }, { concurrency: 3 })
+   */
+  readonly limits: types.Limits = new StoredLimits(() => this.#ready())
 
   get schedules(): types.Schedules {
     throw new StetError('not_available', 'schedules are not part of this release of stet.')

@@ -524,6 +524,51 @@ export interface Stats {
   /** By workflow and step; digits in names are `#`, and `other` stands for names beyond the first 200. */
   steps: StepStats[]
 }
+/** Which runs a limit is for: those of a queue or of a workflow, all together or for each value of a path into their inputs. */
+export type LimitTarget =
+  | { readonly queue: string; readonly workflow?: never; readonly key?: string }
+  | { readonly workflow: string; readonly queue?: never; readonly key?: string }
+
+/** What is not given stays; null: no bound. */
+export interface LimitBounds {
+  /** How many workers may have in hand at once; 0: none. */
+  readonly concurrency?: number | null
+  /** How many may be begun in any period. */
+  readonly rate?: { readonly limit: number; readonly period: Duration } | null
+}
+
+export interface Limit {
+  readonly target: LimitTarget
+  readonly concurrency: number | null
+  readonly rate: { readonly limit: number; readonly periodMs: number } | null
+  /** Nothing is claimed. */
+  readonly paused: boolean
+  /** Who says so: the options of the workflow, or somebody while the system ran. */
+  readonly source: 'code' | 'runtime'
+  /** Runs in hand; at most 1,001 are counted, here as in the others. */
+  readonly running: number
+  /** Runs that could go on, and wait. */
+  readonly queued: number
+  /** How long the first of those has waited. */
+  readonly oldestMs: number | null
+  /** With a key: how many of its values are full while runs wait, */
+  readonly full: number
+  /** and those with the most runs in hand. */
+  readonly values: readonly { readonly value: string; readonly running: number; readonly begun: number | null }[]
+}
+
+/** Limits, as they are and as they are changed while the system runs. A change counts for what is claimed from then on. */
+export interface Limits {
+  list(): Promise<Limit[]>
+  /** Sets bounds in place of what the code says. @throws InvalidInputError */
+  set(target: LimitTarget, bounds: LimitBounds): Promise<void>
+  /** Back to what the code says; a limit that the code does not know goes. False: there is none. */
+  reset(target: LimitTarget): Promise<boolean>
+  /** Nothing is claimed until `resume`; runs in hand go on. */
+  pause(target: LimitTarget): Promise<void>
+  resume(target: LimitTarget): Promise<void>
+}
+
 export interface Schedules {
   create<I, O>(
     id: string,

@@ -74,8 +74,6 @@ export interface Limits {
   limits(): Promise<LimitRule[]>
   /** The limits of these queues and workflows, or of all; by scope, name and key. */
   limitStates(): Promise<LimitState[]>
-  /** Null: there is no such run, or it is not ready. */
-  gatesAhead(runId: string): Promise<readonly GateAhead[] | null>
   /** Sets bounds, or pauses; what is undefined stays. Runs in hand count from now on. Makes the limit, if there is none. */
   setLimit(target: LimitTarget, change: { readonly bounds?: LimitBounds; readonly paused?: boolean }): Promise<void>
   /** Back to what the code says, or away; false: there is no such limit. */

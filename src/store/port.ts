@@ -12,7 +12,7 @@ import type { ChildRequest } from '../core/operation.js'
 import type { ClosedStatus } from '../core/statuses.js'
 import type { Attributes, RunFilter, RunStatus, Tx } from '../core/types.js'
 import type { AlertStore } from './alerts.js'
-import type { ClaimHow, Limits } from './limits.js'
+import type { ClaimHow, GateAhead, Limits } from './limits.js'
 import type { Overview } from './overview.js'
 import type { Statistics } from './statistics.js'
 
@@ -424,6 +424,8 @@ export interface RunDiagnosis {
   }
   /** Runs that those who could take this one take before it, at most `maxCounted` and one; 0 unless it is pending. */
   readonly ahead: number
+  /** Of a run that is ready: what it stands behind. */
+  readonly gates: readonly GateAhead[]
   /** Messages were accepted since it parked. */
   readonly unseen: boolean
   /** What is in its inbox, the oldest first; of at most `maxCounted` and one messages. */

@@ -11,9 +11,8 @@ import { originals } from '../core/determinism.js'
 import { InvalidInputError } from '../core/errors.js'
 import type { LogLevel } from '../core/execution.js'
 import { checkName, newId } from '../core/ids.js'
-import type { Interceptor } from '../core/interceptors.js'
 import { installRuntime } from '../core/runtime.js'
-import type { Log, Worker, WorkerOptions } from '../core/types.js'
+import type { Log, Worker } from '../core/types.js'
 import { type Definition, definitions } from '../core/workflow.js'
 import type { Hints } from '../hints/hints.js'
 import type { ClaimHow } from '../store/limits.js'
@@ -27,24 +26,7 @@ import type { Meter, Slots } from './meter.js'
 import { QueryDesk } from './queries.js'
 import { RowChanger } from './rows.js'
 import { Runner } from './runner.js'
-
-export interface WorkerSettings extends WorkerOptions {
-  readonly leaseMs?: number
-  readonly beatMs?: number
-  /** How long `stop` lets running steps go on before it aborts them, ms. */
-  readonly drainMs?: number
-  readonly steps?: Record<string, (...args: any[]) => unknown>
-  readonly verify?: RunnerHost['verify']
-  /** A run whose next timer is no farther than this, ms, stays in memory; default 1,000. */
-  readonly holdMs?: number
-  readonly gate?: RunnerHost['gate']
-  /** What is called around attempts of steps; the first is the outermost. */
-  readonly interceptors?: readonly Interceptor[]
-  /** Is told what the worker does. */
-  readonly meter?: Meter
-  /** Called when all runs have been let go of; each time. */
-  readonly onIdle?: () => void
-}
+import { slotCounts, type WorkerSettings } from './settings.js'
 
 /** Each so many claims one looks at age first. */
 const claimsByAge = 8
@@ -113,11 +95,9 @@ export class WorkerLoop implements Worker {
     const queues = settings.queues ?? [...new Set(['default', ...defs.map(({ queue }) => queue)])]
     if (queues.length === 0) throw new InvalidInputError('queues: expected at least one queue, got none.')
     this.#lanes = { queues, workflows: defs.map(({ name, version }) => ({ name, version })) }
-    const { concurrency = {} } = settings
-    const { runs = 200, steps = 100 } =
-      typeof concurrency === 'number' ? { runs: concurrency, steps: concurrency } : concurrency
-    this.#maxRuns = slotCount(runs, 'concurrency.runs')
-    this.#slots = new StepSlots(slotCount(steps, 'concurrency.steps'))
+    const { runs, steps } = slotCounts(settings)
+    this.#maxRuns = runs
+    this.#slots = new StepSlots(steps)
     this.#clock = new DbClock(store)
     this.#lines = new Later(this.#clock, () => this.#claimSoon())
     this.#queries = new QueryDesk({
@@ -694,9 +674,4 @@ export class WorkerLoop implements Worker {
 
 function freshRun(run: ClaimedRun): LoadedRun {
   return { events: [run.started!], inbox: [], checkpoints: new Map() }
-}
-
-function slotCount(value: number, what: string): number {
-  if (Number.isInteger(value) && value >= 1) return value
-  throw new InvalidInputError(`${what}: expected a whole number from 1, got ${String(value)}.`)
 }

@@ -608,6 +608,7 @@ test('a step says how many attempts it has, where the run has left that behind',
     ahead: 0,
     unseen: false,
     unread: [],
+    gates: [],
     queries: 0,
   }
   const open = {

@@ -12,7 +12,7 @@ import type { MessageOptions, StartOptions } from '../../src/core/types.js'
 import { Stet } from '../../src/index.js'
 import { startEmbedded, stopEmbedded } from '../../src/store/embedded/index.js'
 import { createPostgresStore } from '../../src/store/postgres/store.js'
-import type { WorkerSettings } from '../../src/worker/worker.js'
+import type { WorkerSettings } from '../../src/worker/settings.js'
 import { databaseUrl, onServer } from './server.js'
 
 /** `npm run chaos`: the long variants. */

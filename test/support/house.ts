@@ -3,7 +3,8 @@ import { afterEach, expect, onTestFinished } from 'vitest'
 import { verifyReplay } from '../../src/core/verify.js'
 import type { AnyWorkflow, Handle, RunStatus, Worker } from '../../src/index.js'
 import { Stet } from '../../src/stet.js'
-import { WorkerLoop, type WorkerSettings } from '../../src/worker/worker.js'
+import type { WorkerSettings } from '../../src/worker/settings.js'
+import { WorkerLoop } from '../../src/worker/worker.js'
 import { type TestDatabase, testDatabase } from './server.js'
 
 export interface LogLine {

@@ -29,6 +29,8 @@ const commands: Record<string, Entry> = {
     summary: 'which versions have open runs, and whether a worker has them',
     load: () => import('../versions.js'),
   },
+  limit: { summary: 'how many runs at once, or in a period: show and change', load: () => import('../limit.js') },
+  queue: { summary: 'queues: what is in them; pause and resume', load: () => import('../queue.js') },
   stats: { summary: 'how long steps and runs took, and how often they failed', load: () => import('../stats.js') },
   alerts: {
     summary: 'what fires, rules, silences, and when rules would have fired',

@@ -1,4 +1,6 @@
 /** Why a run that could go on has no owner: too early, nobody who could take it, or others before it. */
+import { formatMs } from '../../core/duration.js'
+import type { GateAhead } from '../../store/limits.js'
 import { maxCounted, type RunDiagnosis } from '../../store/port.js'
 import type { Facts, Reason } from './reason.js'
 import { count, iso, timed } from './say.js'
@@ -25,8 +27,27 @@ export function whyReady({ diagnosis }: Facts): Reason {
     const message = `ready since ${timed(since, now)}, and ${lack.message}`
     return { code: lack.code, message, evidence: { readySince: iso(since), ...lack.evidence } }
   }
-  // Limits by key have their place here: a worker could take it, and a limit would not let it begin.
-  return queued(diagnosis, since)
+  const closed = diagnosis.gates.filter((gate) => gate.closed)
+  return closed.length > 0 ? limited(diagnosis, closed, since) : queued(diagnosis, since)
+}
+
+/** A worker could take it, and a limit does not let it go on. */
+function limited({ now, ahead }: RunDiagnosis, closed: readonly GateAhead[], since: number): Reason {
+  const words = closed.map(({ scope, name, key, value, paused, concurrency, rate, running, begun }) => {
+    const what = key === null ? `${scope} "${name}"` : `${key} "${value}" of ${scope} "${name}"`
+    if (paused) return `${what} is paused`
+    const held = `${count(running, 'run')} of ${what} ${running === 1 ? 'is' : 'are'} in hand`
+    if (concurrency !== null && running >= concurrency) return `${held}, and no more than ${concurrency} may be at once`
+    return `${begun} of ${what} have begun, and no more than ${rate!.limit} may in ${formatMs(rate!.periodMs)}`
+  })
+  const many = ahead > maxCounted ? `more than ${maxCounted.toLocaleString('en-US')} runs` : count(ahead, 'run')
+  const evidence = {
+    readySince: iso(since),
+    ahead,
+    limits: closed.map(({ declared: _declared, overridden: _overridden, closed: _closed, ...gate }) => gate),
+  }
+  const message = `ready since ${timed(since, now)}, and limited: ${words.join('; ')}; ${many} of its queue ahead of it`
+  return { code: 'limited', message, evidence }
 }
 
 function queued({ run, now, ahead, crashes, workers: { able, ableCount } }: RunDiagnosis, since: number): Reason {

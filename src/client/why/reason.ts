@@ -17,6 +17,7 @@ import type { RunDiagnosis } from '../../store/port.js'
  * | `no_worker_queue` | could go on; no live worker listens on its queue |
  * | `no_worker_workflow` | could go on; no live worker of its queue has its workflow |
  * | `no_worker_version` | could go on; no live worker of its queue has its version |
+ * | `limited` | could go on; a limit lets no more through, or its queue is paused |
  * | `queued` | could go on, and waits for its turn |
  * | `owner_gone` | is owned by a worker that is no more, and is about to be taken over |
  * | `owner_silent` | is owned by a worker that gives no sign of life |
@@ -42,6 +43,7 @@ export type WhyCode =
   | 'no_worker_queue'
   | 'no_worker_workflow'
   | 'no_worker_version'
+  | 'limited'
   | 'queued'
   | 'owner_gone'
   | 'owner_silent'

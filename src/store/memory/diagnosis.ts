@@ -1,6 +1,7 @@
 /** What the store knows of why a run is where it is. */
 import { maxCounted, type RunDiagnosis, type WorkerLanes } from '../port.js'
 import { hasCode, suits } from './claims.js'
+import { gatesAhead } from './limits.js'
 import { rowOf } from './reads.js'
 import type { Run, State, WorkerEntry } from './state.js'
 
@@ -33,6 +34,7 @@ export function diagnose(state: State, ref: string, real: number): RunDiagnosis 
         runs: counted([...state.open].filter(({ owner }) => owner === entry.info.id)),
       })),
     },
+    gates: gatesAhead(state, run),
     ahead: counted(
       aheadOf(
         state,

@@ -55,18 +55,6 @@ export function limitsOf(state: State, answer: <T>(body: () => T) => Promise<T>)
           }
         }),
       ),
-    gatesAhead: (runId) =>
-      answer(() => {
-        const run = state.runs.get(runId)
-        if (run?.status !== 'pending') return null
-        return sorted(state)
-          .filter((limit) => concerns(limit, run))
-          .map((limit): GateAhead => {
-            const value = valueUnder(run, limit)
-            const closed = limit.paused || roomOf(state, limit, value, run.claim === 0).room <= 0
-            return { ...ruleOf(limit), ...gateState(state, limit, value), closed }
-          })
-      }),
     setLimit: (target, { bounds, paused }) =>
       answer(() =>
         change(target, {
@@ -103,6 +91,18 @@ export function limitsOf(state: State, answer: <T>(body: () => T) => Promise<T>)
         return changed
       }),
   }
+}
+
+/** What a run that is ready stands behind. */
+export function gatesAhead(state: State, run: Run): GateAhead[] {
+  if (run.status !== 'pending') return []
+  return sorted(state)
+    .filter((limit) => concerns(limit, run))
+    .map((limit) => {
+      const value = valueUnder(run, limit)
+      const closed = limit.paused || roomOf(state, limit, value, run.claim === 0).room <= 0
+      return { ...ruleOf(limit), ...gateState(state, limit, value), closed }
+    })
 }
 
 const nothing: LimitBounds = { concurrency: null, rate: null }

@@ -6,8 +6,10 @@
  * K2. Nothing is locked and nothing is written. The lock of the owner's session is tried, shared, for the moment of
  *     the statement: whether it is held tells whether the process lives.
  */
+import type { GateAhead } from '../limits.js'
 import { maxCounted, type RunDiagnosis, type RunRow } from '../port.js'
 import type { Db } from './db.js'
+import { readGatesAhead } from './limits.js'
 import { findRun } from './reads.js'
 
 /** So many queues, versions and workers are named. */
@@ -77,7 +79,8 @@ export async function diagnose(db: Db, ref: string): Promise<RunDiagnosis | null
     const facts = rows[0]
     if (row === null) return null
     // Between the two statements the run went on: what they say does not belong together.
-    if (facts !== undefined && (isSameState(row, facts) || tries === maxTries)) return toDiagnosis(row, facts)
+    if (facts === undefined || (!isSameState(row, facts) && tries < maxTries)) continue
+    return toDiagnosis(row, facts, row.status === 'pending' ? await readGatesAhead(db, row.runId) : [])
   }
 }
 
@@ -87,7 +90,7 @@ function isSameState(row: RunRow, facts: any): boolean {
   )
 }
 
-function toDiagnosis(run: RunRow, facts: any): RunDiagnosis {
+function toDiagnosis(run: RunRow, facts: any, gates: readonly GateAhead[]): RunDiagnosis {
   return {
     run,
     now: facts.now,
@@ -103,6 +106,7 @@ function toDiagnosis(run: RunRow, facts: any): RunDiagnosis {
       able: facts.able,
     },
     ahead: facts.ahead,
+    gates,
     unseen: facts.msgs > facts.seen,
     unread: facts.unread,
     queries: facts.queries,

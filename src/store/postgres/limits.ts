@@ -20,7 +20,6 @@ export function limitsOf(db: Db): Limits {
       db.retrying('claim', () => claimRunsInLine(db, workerId, lanes, limit, how)),
     limits: () => call('read limits', async () => (await db.query({ text: rules })).rows.map(toRule)),
     limitStates: () => call('read limits', () => readStates(db)),
-    gatesAhead: (runId) => call('read limits', () => readGatesAhead(db, runId)),
     setLimit: (target, change) => call('set a limit', () => setLimit(db, target, change)),
     resetLimit: (target) => call('reset a limit', () => resetLimit(db, target)),
     declareLimits: (workflows, limits) => call('declare limits', () => declareLimits(db, workflows, limits)),
@@ -99,7 +98,7 @@ SELECT ${columns}, g.gate::json ->> 3 AS value, f.slots, CASE WHEN r.claim = 0 T
        LATERAL stet_store.room(g.gate, CASE WHEN l.paused THEN 0 ELSE l.concurrency END, l.rate, l.period_ms, stet_store.clock()) f
  WHERE r.run_id = $1 AND r.status = 'pending' ORDER BY l.scope, l.name, l.key`
 
-async function readGatesAhead(db: Db, runId: string): Promise<GateAhead[]> {
+export async function readGatesAhead(db: Db, runId: string): Promise<GateAhead[]> {
   const { rows } = await db.query({ name: 'stet_gates_ahead', text: ahead, values: [runId, maxCounted + 1] })
   return rows.map((row) => ({
     ...toRule(row),
