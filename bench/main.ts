@@ -2,6 +2,7 @@
  * `npm run bench`: stet beside the raw limits of the same server, measured in the same run. Ratios travel from machine
  * to machine; absolute figures do not. `npm run bench -- latency fan` runs the parts named.
  * `npm run bench -- million`: what the pages of the dashboard ask, at a million runs.
+ * `npm run bench -- flow`: claims behind limits.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
@@ -13,6 +14,7 @@ import { replay } from '../src/core/replay.js'
 import { installRuntime } from '../src/core/runtime.js'
 import { definition } from '../src/core/workflow.js'
 import { checkSpeed, longReplay } from './debug.js'
+import { flow } from './flow.js'
 import { type Limits, measureLimits } from './limits.js'
 import { heading, list, median, pause, percentile, report, summary, three } from './measure.js'
 import { million } from './million.js'
@@ -283,6 +285,7 @@ try {
   if (runs('recovery')) await recovery(server)
   // Takes minutes, and says nothing of how fast runs go: only when it is named.
   if (wanted.includes('million')) await million(server)
+  if (wanted.includes('flow')) await flow(server, startWorker)
   const after = await measureLimits(url)
   report('limit again: commit ms; rows/s', `${after.commitMs.toFixed(3)}; ${after.rowsPerSecond.toFixed(0)}`)
   summary()

@@ -38,3 +38,8 @@ export const steady = workflow('steady', async (ctx, count: number) => {
   }
   return count
 })
+
+/** One step of a moment; turn about between tenants. */
+export const tenants = workflow('tenants', { fairness: { key: 'tenant' } }, async (ctx, _: { tenant: string }) =>
+  ctx.step('only', () => new Promise<number>((resolve) => setTimeout(() => resolve(1), 20))),
+)

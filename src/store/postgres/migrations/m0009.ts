@@ -212,12 +212,20 @@ BEGIN
   UPDATE stet_store.lines s SET closed_by = NULL, opens_at = NULL
    WHERE s.opens_at <= now AND (s.queue, s.workflow, s.version) IN (SELECT * FROM unnest(queues, workflows, versions));
 
-  -- Runs that have become ready get into line.
-  WITH a AS MATERIALIZED (
+  -- Runs that have become ready get into line: the next in order, more than are taken, so that within a line the order is
+  -- kept; and the latest, so that nobody waits until the whole backlog of another is in line.
+  WITH o AS MATERIALIZED (
     SELECT x.* FROM unnest(queues, workflows, versions) lane(queue, workflow, version), LATERAL (
       SELECT r.run_id, r.queue, r.workflow, r.version, r.claim = 0 AS fresh FROM stet_store.runs r
        WHERE r.status = 'pending' AND r.queue = lane.queue AND r.workflow = lane.workflow AND r.version = lane.version AND r.line = '' AND r.due <= now
-       ORDER BY r.priority DESC, r.due LIMIT 2000 FOR UPDATE SKIP LOCKED) x),
+       ORDER BY r.priority DESC, r.due LIMIT greatest(1500, wanted) FOR UPDATE SKIP LOCKED) x),
+  l AS MATERIALIZED (
+    SELECT x.* FROM unnest(queues, workflows, versions) lane(queue, workflow, version), LATERAL (
+      SELECT r.run_id, r.queue, r.workflow, r.version, r.claim = 0 AS fresh FROM stet_store.runs r
+       WHERE keyed AND r.status = 'pending' AND r.queue = lane.queue AND r.workflow = lane.workflow AND r.version = lane.version AND r.line = ''
+         AND r.due <= now
+       ORDER BY r.priority, r.due DESC LIMIT 500 FOR UPDATE SKIP LOCKED) x),
+  a AS MATERIALIZED (SELECT * FROM o UNION SELECT * FROM l),
   k AS MATERIALIZED (
     SELECT a.*, coalesce(v.gates, '{}') AS gates,
            CASE WHEN a.fresh THEN '+' ELSE '=' END || coalesce(md5(array_to_string(v.gates, ',')), '') AS line
@@ -226,7 +234,7 @@ BEGIN
         FROM stet_store.limits l
        WHERE keyed AND l.key <> '' AND ((l.scope = 'queue' AND l.name = a.queue) OR (l.scope = 'workflow' AND l.name = a.workflow))) v),
   u AS (UPDATE stet_store.runs r SET line = k.line FROM k WHERE r.run_id = k.run_id RETURNING r.run_id),
-  o AS (
+  q AS (
     INSERT INTO stet_store.lines (queue, workflow, version, line, gates, fresh)
     SELECT DISTINCT ON (k.queue, k.workflow, k.version, k.line) k.queue, k.workflow, k.version, k.line, k.gates, k.fresh FROM k ON CONFLICT DO NOTHING)
   SELECT count(*) INTO adopted FROM u;
@@ -316,7 +324,7 @@ BEGIN
                    WHERE l.queue = lane.queue AND l.workflow = lane.workflow AND l.version = lane.version AND l.opens_at IS NOT NULL
                    ORDER BY l.opens_at LIMIT 1) o;
   -- There may be more to put in line.
-  IF again OR adopted >= 2000 THEN next_opens := now; END IF;
+  IF again OR adopted >= 1500 THEN next_opens := now; END IF;
   IF random() < 0.01 THEN
     DELETE FROM stet_store.takings t USING (SELECT x.gate, x.part FROM stet_store.takings x WHERE x.expires_at < now LIMIT 1000 FOR UPDATE SKIP LOCKED) x
      WHERE t.gate = x.gate AND t.part = x.part;
