@@ -3,6 +3,7 @@
  * A type test (test/surface.test-d.ts) holds them against the published surface.
  */
 export type * from './alert-types.js'
+export type * from './bulk-types.js'
 
 /** Milliseconds, or a number with a unit. */
 export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd' | 'w'}`

@@ -12,6 +12,7 @@ import type { ChildRequest } from '../core/operation.js'
 import type { ClosedStatus } from '../core/statuses.js'
 import type { Attributes, RunFilter, RunStatus, Tx } from '../core/types.js'
 import type { AlertStore } from './alerts.js'
+import type { BulkStore } from './bulks.js'
 import type { Overview } from './overview.js'
 import type { Statistics } from './statistics.js'
 
@@ -266,6 +267,8 @@ export interface Beat {
   readonly chores: boolean
   /** Somebody asks runs something. */
   readonly queries: boolean
+  /** A bulk is to be gone on with. */
+  readonly bulks: boolean
   /** When the next waiting run is due, ms since the epoch. */
   readonly nextDue: number | null
   /** Workers that should be gone: their lease is over, or they own runs without being there. */
@@ -435,7 +438,7 @@ export interface RunDiagnosis {
   readonly queries: number
 }
 
-export interface Store extends Overview, Statistics {
+export interface Store extends Overview, Statistics, BulkStore {
   /** Where the data is, for people; no password in it. */
   readonly description: string
   /** Null: this store has no alerts. */

@@ -18,6 +18,7 @@ import { type Definition, definitions } from '../core/workflow.js'
 import type { Hints } from '../hints/hints.js'
 import type { Beat, ClaimedRun, Lease, LoadedRun, Store, WorkerInfo } from '../store/port.js'
 import { longTimeout, StepSlots } from './attempts.js'
+import { BulkDesk } from './bulks.js'
 import { DbClock } from './clock.js'
 import { Flusher } from './flusher.js'
 import type { RunnerHost } from './host.js'
@@ -40,6 +41,8 @@ export interface WorkerSettings extends WorkerOptions {
   readonly interceptors?: readonly Interceptor[]
   /** Is told what the worker does. */
   readonly meter?: Meter
+  /** Does the next part of a bulk. */
+  readonly bulkPart?: () => Promise<{ readonly runs: number } | null>
   /** Called when all runs have been let go of; each time. */
   readonly onIdle?: () => void
 }
@@ -90,6 +93,7 @@ export class WorkerLoop implements Worker {
   #inboxBusy = false
   #telling = false
   readonly #queries: QueryDesk
+  readonly #bulks: BulkDesk
 
   constructor(store: Store, hints: Hints, log: Log, settings: WorkerSettings) {
     this.#store = store
@@ -117,6 +121,8 @@ export class WorkerLoop implements Worker {
       publish: (hints) => hints.length > 0 && this.#hints.publish(hints),
       log: (message, fields) => this.#log.warn(message, fields),
     })
+    const part = settings.bulkPart ?? (async () => null)
+    this.#bulks = new BulkDesk({ part, troubled: (error) => this.#troubled('a bulk could not be gone on with', error) })
     this.#leaseMs = settings.leaseMs ?? 10_000
     this.#beatMs = settings.beatMs ?? 3_000
   }
@@ -177,6 +183,7 @@ export class WorkerLoop implements Worker {
     }
     if (this.#state === 'stopping') return new Promise((resolve) => this.#idleWaiters.push(resolve))
     this.#state = 'stopping'
+    this.#bulks.stop()
     this.#onRegistered()
     if (this.#wakeTimer !== null) originals.clearTimeout(this.#wakeTimer)
     const incarnation = this.#incarnation
@@ -299,6 +306,7 @@ export class WorkerLoop implements Worker {
     if (beat.overdue) void this.#takeOver([])
     if (beat.chores) void this.#tellChildren()
     if (beat.queries) this.#lookForQueries()
+    if (beat.bulks) this.#bulks.look()
     if (beat.nextDue !== null) this.#wakeBy(beat.nextDue)
     this.#suspectsReady = beat.suspects
     if (beat.ready || beat.suspects) this.#claimSoon()

@@ -77,6 +77,8 @@ export class State {
   /** Closed runs whose children are to be told, and since when. */
   readonly chores = new Map<string, number>()
   readonly queries = new Map<string, QueryEntry>()
+  /** A bulk is to be gone on with. */
+  hasBulks = (): boolean => false
   /** Ends of leases that are held. */
   readonly leases = new Set<() => void>()
   /** By worker: told when the process of the one that it watches is gone. */

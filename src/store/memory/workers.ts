@@ -25,6 +25,7 @@ export function beat(state: State, { id, ...lanes }: WorkerInfo, real: number, l
     suspects: open.some((run) => isReady(run, now) && run.crashes >= suspectAfter),
     chores: state.chores.size > 0,
     queries: [...state.queries.values()].some(({ takenBy }) => takenBy === null),
+    bulks: state.hasBulks(),
     nextDue: leastOf(waiting.map(({ due }) => due)),
     overdue:
       [...state.workers.values()].some(({ expiresAt }) => expiresAt < real) || open.some((run) => isOrphan(state, run)),

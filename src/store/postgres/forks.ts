@@ -44,9 +44,12 @@ export async function forkRun(db: Db, request: ForkRequest): Promise<ExistingRun
 }
 
 /** Something came to its end while it was waited for: to be looked at anew. */
-class Changed extends Error {}
+class Changed extends Error {
+  /** As of a conflict between transactions, for whoever made forks inside one. */
+  readonly code = '40001'
+}
 
-async function forkIn(query: Run, request: ForkRequest): Promise<ExistingRun | null> {
+export async function forkIn(query: Run, request: ForkRequest): Promise<ExistingRun | null> {
   const { runId, id, workflow, version, queue, priority, timeoutMs, attributes, origin } = request
   const inserted = await query({
     text: insertRun,

@@ -52,7 +52,7 @@ interface Found {
 }
 
 /** `lookAt`: runs that it looks at, at most, where it has to look. */
-export async function listRuns(db: Db, filter: RunFilter, lookAt = maxLookedAt): Promise<RunList> {
+export async function listRuns(db: Pick<Db, 'query'>, filter: RunFilter, lookAt = maxLookedAt): Promise<RunList> {
   const { limit, wanted } = checkListFilter(filter)
   if (wanted?.length === 0) return { rows: [], next: null }
   const few = await listFew(db, filter, wanted, limit + 1)
@@ -181,7 +181,7 @@ function idAt(ms: number): string {
  * stands in the text, or the plan would be one for a tenth of all runs.
  */
 async function look(
-  db: Db,
+  db: Pick<Db, 'query'>,
   filter: RunFilter,
   { ranges, key, sees, only }: Seek,
   most: number,
@@ -231,7 +231,7 @@ const maxTried = 5
 
 /** All runs that have these attributes, if few have one of them; else null. The index of attributes has no order. */
 async function listFew(
-  db: Db,
+  db: Pick<Db, 'query'>,
   filter: RunFilter,
   wanted: readonly RunStatus[] | null,
   most: number,

@@ -7,6 +7,7 @@ import type { StartRequest, Store } from '../port.js'
 import { alertsOf } from './alerts.js'
 import { appendEvents } from './appends.js'
 import { intArray, textArray } from './arrays.js'
+import { bulksOf } from './bulks.js'
 import { changeInTurn, changeRows } from './changes.js'
 import { tellChildren } from './chores.js'
 import { claimRuns, loadRuns, readHistories, wakeDue } from './claims.js'
@@ -169,6 +170,7 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
       }),
     ...overviewOf(db),
     ...statisticsOf(db),
+    ...bulksOf(db),
 
     publish: (hints) => publish(db.rows, hints),
     subscribe: (listener) => subscribe(db, listener),
