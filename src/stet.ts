@@ -2,6 +2,7 @@
 import { BulkHandle, beginBulk, checkBulk, doBulkPart, previewBulk, StoredBulks } from './client/bulks.js'
 import { Client } from './client/client.js'
 import { RunHandle, signalMessage, updateMessage } from './client/handle.js'
+import { StoredRetention } from './client/retention.js'
 import { durationMs } from './core/duration.js'
 import { InvalidInputError, NoDatabaseError, StetError } from './core/errors.js'
 import { checkName, newId } from './core/ids.js'
@@ -200,6 +201,12 @@ export class Stet implements AsyncDisposable {
 
   /** Bulks that were begun, by anybody. */
   readonly bulks: types.Bulks = new StoredBulks(() => this.#ready())
+
+  /**
+   * How long closed runs are kept. Without a rule, for ever. Rules of a config stand in `stet.config.ts`; what is set here
+   * stands in their place.
+   */
+  readonly retention: types.Retention = new StoredRetention(async () => (await this.#ready()).store)
 
   /**
    * What workers did, and how long it took: percentiles, throughput, rates of failures and retries by workflow and step.

@@ -118,7 +118,7 @@ async function refusalOf(store: Store, { operation, fork }: Wanted, row: RunRow)
     terminate: !isOpen && 'run_closed',
     pause: isOpen ? row.status === 'blocked' && 'blocked' : 'run_closed',
     resume: row.status !== 'paused' && row.status !== 'blocked' && 'not_resumable',
-    retry: isOpen && 'run_open',
+    retry: isOpen ? 'run_open' : row.superseded === true && 'superseded',
     fork: false,
     delete: isOpen ? 'run_open' : parent?.closedAt === null && 'parent_open',
   }
@@ -173,6 +173,7 @@ export async function doBulkPart({ store, hints }: Backend, id: string | null): 
 const planBulkFork: PlanFork = ({ operation, options }, row, events, now) => {
   const fork = decode(options) as ForkOptions
   if (operation === 'retry' && row.closedAt === null) throw new StetError('run_open', why('run_open', operation))
+  if (operation === 'retry' && row.superseded) throw new StetError('superseded', why('superseded', operation))
   const origin = originOf(row, events)
   const plan = planFork(origin, fork, now)
   const id = operation === 'retry' ? row.id : forkId(row.id, row.runId.slice(-8))

@@ -116,6 +116,8 @@ export function why(code: string, operation: BulkOperation): string {
     parent_open: 'its parent is open, and may read it. It can be deleted when that has closed.',
     children_untold: 'it has just closed, and its children are still to be told.',
     run_not_found: 'it is no more.',
+    superseded: 'a later run has its id, so it was tried again already, or started anew.',
+    run_locked: 'somebody has it locked. Try again.',
   }
   return `${operation}: ${reasons[code] ?? code}`
 }

@@ -14,6 +14,7 @@ import type { Attributes, RunFilter, RunStatus, Tx } from '../core/types.js'
 import type { AlertStore } from './alerts.js'
 import type { BulkStore } from './bulks.js'
 import type { Overview } from './overview.js'
+import type { RetentionStore } from './retention.js'
 import type { Statistics } from './statistics.js'
 
 export interface StartRequest {
@@ -321,6 +322,8 @@ export interface RunRow {
   readonly parent: { readonly id: string; readonly runId: string } | null
   /** The run that it was forked from, and the first event of it that it does not share. */
   readonly forkedFrom?: { readonly runId: string; readonly seq: number } | null
+  /** A later run has its id. */
+  readonly superseded?: true
   readonly historyLength: number
 }
 
@@ -438,7 +441,7 @@ export interface RunDiagnosis {
   readonly queries: number
 }
 
-export interface Store extends Overview, Statistics, BulkStore {
+export interface Store extends Overview, Statistics, BulkStore, RetentionStore {
   /** Where the data is, for people; no password in it. */
   readonly description: string
   /** Null: this store has no alerts. */

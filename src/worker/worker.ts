@@ -24,6 +24,7 @@ import { Flusher } from './flusher.js'
 import type { RunnerHost } from './host.js'
 import type { Meter, Slots } from './meter.js'
 import { QueryDesk } from './queries.js'
+import { RetentionDesk } from './retention.js'
 import { RowChanger } from './rows.js'
 import { Runner } from './runner.js'
 
@@ -94,6 +95,7 @@ export class WorkerLoop implements Worker {
   #telling = false
   readonly #queries: QueryDesk
   readonly #bulks: BulkDesk
+  readonly #retention: RetentionDesk
 
   constructor(store: Store, hints: Hints, log: Log, settings: WorkerSettings) {
     this.#store = store
@@ -123,6 +125,10 @@ export class WorkerLoop implements Worker {
     })
     const part = settings.bulkPart ?? (async () => null)
     this.#bulks = new BulkDesk({ part, troubled: (error) => this.#troubled('a bulk could not be gone on with', error) })
+    this.#retention = new RetentionDesk(store, newId('retention'), (deleted, error) => {
+      if (error === null) this.#log.info('deleted runs that are kept no longer', { runs: deleted })
+      else this.#troubled('what is kept no longer could not be deleted', error)
+    })
     this.#leaseMs = settings.leaseMs ?? 10_000
     this.#beatMs = settings.beatMs ?? 3_000
   }
@@ -163,6 +169,7 @@ export class WorkerLoop implements Worker {
     await registered
     if (this.#state !== 'running') return
     this.#meter?.started(() => this.#slotsInUse())
+    this.#retention.start()
     await this.#store.unblock(this.#lanes.workflows)
     const gone = await this.#store.goneWorkers()
     await this.#takeOver(gone.filter((id) => id !== this.#incarnation?.id))
@@ -184,6 +191,7 @@ export class WorkerLoop implements Worker {
     if (this.#state === 'stopping') return new Promise((resolve) => this.#idleWaiters.push(resolve))
     this.#state = 'stopping'
     this.#bulks.stop()
+    this.#retention.stop()
     this.#onRegistered()
     if (this.#wakeTimer !== null) originals.clearTimeout(this.#wakeTimer)
     const incarnation = this.#incarnation

@@ -175,9 +175,9 @@ for (const [name, open] of Object.entries(stores)) {
       expect(done.examples).toMatchObject([{ id: 'well', runId: 'run_3', code: 'no_failure' }])
       const latest = await s.row('lost-1')
       expect(latest).toMatchObject({ status: 'pending', forkedFrom: { runId: 'run_1' } })
-      // The ids have open runs by now.
+      // The ids have later runs by now.
       const twice = await toEnd(s, await begin(s, 'retry', { status: 'failed' }))
-      expect(figures(twice)).toMatchObject({ done: 0, refused: { id_conflict: 2 } })
+      expect(figures(twice)).toMatchObject({ done: 0, refused: { superseded: 2 } })
       const fork = { fork: { at: 'last-failure' as const } }
       expect(figures(await toEnd(s, await begin(s, 'fork', { status: 'failed' }, fork)))).toMatchObject({ done: 2 })
       expect(figures(await toEnd(s, await begin(s, 'fork', { status: 'failed' }, fork)))).toMatchObject({

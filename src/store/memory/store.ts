@@ -23,6 +23,7 @@ import { overviewOf } from './overview.js'
 import { pauseRun, resumeRun } from './pauses.js'
 import { answerQuery, askQuery, collectAnswers, takeQueries } from './queries.js'
 import { listRuns, readResults, rowOf } from './reads.js'
+import { retentionOf } from './retention.js'
 import { startAndPost, startRuns } from './starts.js'
 import { eventOf, State } from './state.js'
 import { statisticsOf } from './stats.js'
@@ -125,6 +126,7 @@ export function createMemoryStore(clock: MemoryClock = new MemoryClock()): Memor
     ...overviewOf(state, answer, real),
     ...statisticsOf(state, answer, real),
     ...bulksOf(state, answer),
+    ...retentionOf(state, answer, real),
 
     publish: (hints) => answer(() => state.hints.publish(hints)),
     subscribe: (listener) =>

@@ -6,6 +6,7 @@
  *     is looked at what came of them, so no end of a child is lost between two parents.
  * F3. A fork counts as claimed once: what comes along with a first claim is only for histories of one event.
  */
+import { RunNotFoundError } from '../../core/errors.js'
 import { checkKept, childMissing } from '../keep-children.js'
 import type { ExistingRun, ForkRequest } from '../port.js'
 import { floatArray, intArray, textArray } from './arrays.js'
@@ -59,6 +60,7 @@ export async function forkIn(query: Run, request: ForkRequest): Promise<Existing
     ],
   })
   if (inserted.rowCount === 0) return inTheWay(query, request)
+  if (request.redeliver) await keepOrigin(query, request)
   for (let from = 0; from < request.events.length; from += page) {
     const events = request.events.slice(from, from + page)
     await query({
@@ -86,6 +88,15 @@ export async function forkIn(query: Run, request: ForkRequest): Promise<Existing
     })
   }
   return null
+}
+
+/** It is not deleted while its signals are copied. */
+async function keepOrigin(query: Run, { origin }: ForkRequest): Promise<void> {
+  const { rows } = await query({
+    text: 'SELECT FROM stet_store.runs WHERE run_id = $1 FOR KEY SHARE',
+    values: [origin.runId],
+  })
+  if (rows.length === 0) throw new RunNotFoundError(origin.runId)
 }
 
 /** What kept the run from being inserted. */
@@ -183,7 +194,8 @@ async function takeChildren(query: Run, { runId, origin, children }: ForkRequest
              FROM stet_store.runs r WHERE r.run_id IN (SELECT unnest($1::text[]))`,
     values: [runIds, origin.runId],
   })
-  if (rows.some(({ status }) => status === 'continued')) throw new Changed()
+  const distinct = new Set(latest.map((each) => each.run_id)).size
+  if (rows.length < distinct || rows.some(({ status }) => status === 'continued')) throw new Changed()
   for (const child of rows) {
     if (!child.open) continue
     checkKept(

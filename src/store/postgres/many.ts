@@ -145,9 +145,8 @@ export async function doMany(
       outcome,
     )
   } else {
-    const closed = left('run_open', isClosed, runs)
-    const told = left('children_untold', ({ untold }) => !untold, closed)
-    const free = left('parent_open', ({ parentOpen }) => !parentOpen, told)
+    const { free, refused: stay } = deletable(runs)
+    refused.push(...stay)
     outcome.done += await deleteMany(query, free)
   }
   return outcome
@@ -311,6 +310,17 @@ async function resumeMany(query: Run, runs: readonly Locked[], outcome: Outcome)
 }
 
 // ── deleting ─────────────────────────────────────────────────────────────────────────────────────
+
+/** Those that may go, and why the others may not. */
+export function deletable(runs: readonly Locked[]): { free: Locked[]; refused: { runId: string; code: string }[] } {
+  const refused: { runId: string; code: string }[] = []
+  const free = runs.filter((run) => {
+    const code = isClosed(run) ? (run.untold ? 'children_untold' : run.parentOpen ? 'parent_open' : null) : 'run_open'
+    if (code !== null) refused.push({ runId: run.runId, code })
+    return code === null
+  })
+  return { free, refused }
+}
 
 /** All that is kept of these runs goes with this commit; of long ones the run, and then the rest piece by piece. */
 export async function deleteMany(query: Run, runs: readonly Locked[]): Promise<number> {

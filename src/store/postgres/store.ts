@@ -23,6 +23,7 @@ import { overviewOf } from './overview.js'
 import { pauseRun, resumeRun } from './pauses.js'
 import { answerQuery, askQuery, collectAnswers, takeQueries } from './queries.js'
 import { findRun, readResults } from './reads.js'
+import { retentionOf } from './retention.js'
 import { startAndPost, startRuns } from './starts.js'
 import { statisticsOf } from './stats.js'
 import { transactionStep } from './transactions.js'
@@ -171,6 +172,7 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
     ...overviewOf(db),
     ...statisticsOf(db),
     ...bulksOf(db),
+    ...retentionOf(db),
 
     publish: (hints) => publish(db.rows, hints),
     subscribe: (listener) => subscribe(db, listener),

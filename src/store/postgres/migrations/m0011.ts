@@ -37,11 +37,19 @@ CREATE INDEX runs_ends ON stet_store.runs (workflow, status, closed_at, run_id) 
 CREATE TABLE stet_store.retention (
   workflow   text COLLATE "C" NOT NULL,
   status     text COLLATE "C" NOT NULL,
-  config_ms  float8,
-  runtime_ms float8,                            -- 'infinity': for ever
+  config_ms  float8,                            -- 'infinity': for ever
+  runtime_ms float8,
   changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (workflow, status)
 );
+
+-- Who deletes what is kept no longer, and until when nobody else does.
+CREATE TABLE stet_store.retention_pass (
+  one    boolean PRIMARY KEY DEFAULT true CHECK (one),
+  holder text COLLATE "C",
+  until  timestamptz NOT NULL DEFAULT '-infinity'
+) WITH (fillfactor = 50);
+INSERT INTO stet_store.retention_pass DEFAULT VALUES;
 
 -- Rows of histories of runs that were deleted: of long ones they go piece by piece.
 CREATE TABLE stet_store.leftovers (
