@@ -290,8 +290,8 @@ async function listPrefixed(db: Pick<Db, 'query'>, filter: RunFilter, most: numb
   if (filter.after !== undefined) rest.push(`w.run_id < ${values.add(filter.after, 'text')}`)
   const { rows } = await db.query({
     text: `WITH given AS MATERIALIZED (
-                  SELECT r.* FROM stet_store.runs r WHERE r.id >= ${from} AND r.id < ${to} AND r.id <> r.run_id
-                   ORDER BY r.id, r.created_at DESC LIMIT ${maxPrefixed + 1}),
+                  SELECT r.* FROM stet_store.runs_named(${from}, ${to}, ${maxPrefixed + 1}) AS g(run_id),
+                         LATERAL (SELECT * FROM stet_store.runs x WHERE x.run_id = g.run_id OFFSET 0) r),
                 made AS MATERIALIZED (
                   SELECT r.* FROM stet_store.runs r WHERE r.run_id >= ${from} AND r.run_id < ${to} ORDER BY r.run_id LIMIT ${maxPrefixed + 1}),
                 named AS (SELECT * FROM given UNION ALL SELECT * FROM made WHERE id = run_id),

@@ -33,6 +33,12 @@ CREATE VIEW stet.bulks AS
 -- The oldest ends first, for retention; each is written once in the life of a run.
 CREATE INDEX runs_ends ON stet_store.runs (workflow, status, closed_at, run_id) WHERE closed_at IS NOT NULL;
 
+-- Runs whose callers' ids are in a range, in the order of ids and no more than asked for: by the index of ids, row by row.
+CREATE FUNCTION stet_store.runs_named(low text, high text, most int) RETURNS SETOF text LANGUAGE sql STABLE
+  SET enable_bitmapscan = off SET enable_sort = off AS
+  $$ SELECT r.run_id FROM stet_store.runs r WHERE r.id >= low AND r.id < high AND r.id <> r.run_id
+      ORDER BY r.id, r.created_at DESC LIMIT most $$;
+
 -- How long closed runs are kept: what the config says, and what was set in its place. workflow '': all that have no row.
 CREATE TABLE stet_store.retention (
   workflow   text COLLATE "C" NOT NULL,
