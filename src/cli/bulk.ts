@@ -53,12 +53,9 @@ export function define(command: Command): void {
     'after',
     `
 A bulk is one operation on all runs that filters name: stet cancel, terminate, pause, resume, retry, delete and fork
-begin one when they are given filters in place of a run. It is written down and goes on whoever dies.
-
-  $ stet cancel --workflow order --since 2h --dry-run
-  $ stet cancel --workflow order --since 2h --yes
-  $ stet bulk list`,
+begin one when they are given filters in place of a run. It is written down and goes on whoever dies.`,
   )
+  examples(command, 'stet bulk list', 'stet cancel --workflow order --since 2h --yes && stet bulk list')
 }
 
 async function list({ limit = 20, after, ...options }: Options & { limit?: number; after?: string }): Promise<void> {

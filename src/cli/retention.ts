@@ -32,6 +32,7 @@ export function define(command: Command): void {
     'stet retention set completed=config',
   )
   examples(add('sweep', 'delete now, from here, what is kept no longer').action(sweep), 'stet retention sweep')
+  examples(command, 'stet retention show', 'stet retention set completed=30d failed=90d')
   command.addHelpText(
     'after',
     `

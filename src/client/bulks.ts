@@ -274,6 +274,9 @@ export class StoredBulks implements Bulks {
   }
 
   async list({ limit = 50, after }: { limit?: number; after?: string } = {}) {
+    if (!Number.isInteger(limit) || limit < 1 || limit > 200) {
+      throw new InvalidInputError(`bulks.list: limit: expected a whole number from 1 to 200, got ${String(limit)}.`)
+    }
     const { store } = await this.#ready()
     const { bulks, next } = await store.listBulks({ limit, after })
     return { bulks: bulks.map(progressOf), ...(next === null ? {} : { next }) }

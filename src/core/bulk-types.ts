@@ -77,8 +77,8 @@ export interface Bulk {
 }
 
 export interface Bulks {
-  /** @throws BulkNotFoundError */
+  /** @throws StetError with code `bulk_not_found` */
   get(id: string): Promise<Bulk>
-  /** Newest first. */
+  /** Newest first, 50 unless said otherwise, 200 at most. */
   list(page?: { limit?: number; after?: string }): Promise<{ bulks: BulkProgress[]; next?: string }>
 }
