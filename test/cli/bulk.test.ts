@@ -76,6 +76,18 @@ test('retry again and again: the latest is the one that is meant, and the list s
   expect((await stet(['list', '--workflow', 'failing'], place)).stdout.match(/\(superseded\)/g)).toHaveLength(2)
 })
 
+test('forks of many as a bulk: each run once', async () => {
+  const args = ['fork', '--workflow', 'failing', '--at', 'load', '--set', 'fetch="other"', '--bulk', '--wait']
+  const forked = await stetJson(args, place)
+  expect(forked).toMatchObject({ operation: 'fork', seen: 3, done: 3, refused: {} })
+  const { runs } = await stetJson(['list', '--id-prefix', 'f-1-fork-'], place)
+  expect(runs).toHaveLength(3)
+  // Those of before are not made again, and forks of forks are other runs.
+  expect(await stetJson([...args, '--id-prefix', 'f-1'], place, 1)).toMatchObject({
+    ...{ seen: 6, done: 3, refused: { forked_already: 3 } },
+  })
+})
+
 test('delete, retention and what doctor says', async () => {
   const open = await stetJson(['start', 'approval', '--id', 'open'], place)
   const refused = await stet(['delete', 'open'], place)
@@ -94,7 +106,7 @@ test('delete, retention and what doctor says', async () => {
   expect(set.stdout).toMatch(/approval +cancelled +1 ?ms +runtime/)
   expect(await stetJson(['retention', 'sweep'], place)).toEqual({ deleted: 3, kept: 0 })
   expect(await statuses('approval')).toEqual([])
-  expect(await stetJson(['delete', '--workflow', 'failing', '--yes', '--wait'], place)).toMatchObject({ done: 3 })
+  expect(await stetJson(['delete', '--workflow', 'failing', '--yes', '--wait'], place)).toMatchObject({ done: 9 })
   const clean = await stetJson(['doctor'], place)
   expect(clean.findings).toContainEqual(expect.objectContaining({ check: 'orphans', status: 'ok' }))
   await query(`INSERT INTO stet_store.history (run_id, seq, type, at) VALUES ('run_lost', 1, 'RunStarted', now())`)
