@@ -3,6 +3,7 @@
  * to machine; absolute figures do not. `npm run bench -- latency fan` runs the parts named.
  * `npm run bench -- million`: what the pages of the dashboard ask, at a million runs.
  * `npm run bench -- flow`: claims behind limits.
+ * `npm run bench -- retention`: what claims feel of the deletion of half a million runs.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
@@ -18,6 +19,7 @@ import { flow } from './flow.js'
 import { type Limits, measureLimits } from './limits.js'
 import { heading, list, median, pause, percentile, report, summary, three } from './measure.js'
 import { million } from './million.js'
+import { retention } from './retention.js'
 import { type BenchServer, benchServer } from './server.js'
 import { fanOut, fiveSteps, oneStep, sequence, steady } from './workflows.js'
 
@@ -286,6 +288,7 @@ try {
   // Takes minutes, and says nothing of how fast runs go: only when it is named.
   if (wanted.includes('million')) await million(server)
   if (wanted.includes('flow')) await flow(server, startWorker)
+  if (wanted.includes('retention')) await retention(server)
   const after = await measureLimits(url)
   report('limit again: commit ms; rows/s', `${after.commitMs.toFixed(3)}; ${after.rowsPerSecond.toFixed(0)}`)
   summary()

@@ -2,7 +2,8 @@
 import { checkAlerts } from './core/alert-rule.js'
 import { InvalidInputError } from './core/errors.js'
 import type { Interceptor } from './core/interceptors.js'
-import type { AlertsConfig, PayloadCodec } from './core/types.js'
+import { checkRetention } from './core/retention-rules.js'
+import type { AlertsConfig, PayloadCodec, RetentionConfig } from './core/types.js'
 
 export interface StetConfig {
   /** Database, when neither the command line nor the environment names one. */
@@ -21,6 +22,8 @@ export interface StetConfig {
   interceptors?: readonly Interceptor[]
   /** Rules that workers and dashboards look after, and where their alerts go. */
   alerts?: AlertsConfig
+  /** How long closed runs are kept, by how they ended: `{ completed: '30d', perWorkflow: { order: { … } } }`. */
+  retention?: RetentionConfig
   [key: string]: unknown
 }
 
@@ -40,7 +43,7 @@ export function checkConfig(config: unknown, what: string): StetConfig {
   if (typeof config !== 'object' || config === null || Array.isArray(config)) {
     throw new InvalidInputError(`${what}: expected an object with options, got ${typeOf(config)}.`)
   }
-  const { url, workflows, queues, concurrency, hints, codec, interceptors, alerts } = config as StetConfig
+  const { url, workflows, queues, concurrency, hints, codec, interceptors, alerts, retention } = config as StetConfig
   const isText = (value: unknown) => typeof value === 'string' && value !== ''
   const areTexts = (value: unknown) => Array.isArray(value) && value.every(isText)
   const refuse = (field: string, expected: string, value: unknown) => {
@@ -64,6 +67,7 @@ export function checkConfig(config: unknown, what: string): StetConfig {
   if (interceptors !== undefined && !Array.isArray(interceptors)) refuse('interceptors', 'a list', interceptors)
   if (hints !== undefined && !isText(hints)) refuse('hints', 'text', hints)
   if (alerts !== undefined) checkAlerts(alerts, `${what}, alerts`)
+  if (retention !== undefined) checkRetention(retention, `${what}, retention`)
   return config as StetConfig
 }
 

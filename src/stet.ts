@@ -1,7 +1,9 @@
 /** The composition root: the one place that names the concrete store, hints, client and worker. */
+import { BulkHandle, beginBulk, checkBulk, doBulkPart, previewBulk, StoredBulks } from './client/bulks.js'
 import { Client } from './client/client.js'
 import { RunHandle, signalMessage, updateMessage } from './client/handle.js'
 import { StoredLimits } from './client/limits.js'
+import { StoredRetention } from './client/retention.js'
 import { durationMs } from './core/duration.js'
 import { InvalidInputError, NoDatabaseError, StetError } from './core/errors.js'
 import { checkName, newId } from './core/ids.js'
@@ -162,6 +164,53 @@ export class Stet implements AsyncDisposable {
   }
 
   /**
+   * Does one thing to all runs that a filter names and that were made before now. It is written down, and workers do it, a
+   * part at a time: it goes on when this process, or one of theirs, ends. `result({ drive: true })` does it from here.
+   *
+   * Each run is come to once, newest first, and counts by what it is then: name all statuses that it may have by that
+   * time, or none (`cancel`, `terminate`: open ones; `pause`: those that are not paused or blocked; `resume`: paused and
+   * blocked ones; `retry`: failed ones; `delete`: closed ones; `fork`: any). One to which it cannot be done is refused, and
+   * counted by the code of the reason.
+   *
+   * @throws InvalidInputError naming what cannot be used; a filter without a field is refused
+   * @example
+   * const { count } = await stet.bulk('cancel', { workflow: 'order', startedBefore: monday }, { dryRun: true })
+   * const bulk = await stet.bulk('cancel', { workflow: 'order', startedBefore: monday }, { reason: 'recalled' })
+   * const { done, refused } = await bulk.result()
+   */
+  bulk(
+    operation: types.BulkOperation,
+    filter: types.RunFilter,
+    options: types.BulkOptions & { dryRun: true },
+  ): Promise<types.BulkPreview>
+  bulk(
+    operation: types.BulkOperation,
+    filter: types.RunFilter,
+    options?: types.BulkOptions & { dryRun?: false },
+  ): Promise<types.Bulk>
+  async bulk(
+    operation: types.BulkOperation,
+    filter: types.RunFilter,
+    options: types.BulkOptions = {},
+  ): Promise<types.BulkPreview | types.Bulk> {
+    const wanted = checkBulk(operation, filter, options)
+    const backend = await this.#ready()
+    const preview = await previewBulk(backend, wanted)
+    if (options.dryRun === true) return preview
+    const { id } = await beginBulk(backend, wanted, preview)
+    return new BulkHandle(() => this.#ready(), id)
+  }
+
+  /** Bulks that were begun, by anybody. */
+  readonly bulks: types.Bulks = new StoredBulks(() => this.#ready())
+
+  /**
+   * How long closed runs are kept. Without a rule, for ever. Rules of a config stand in `stet.config.ts`; what is set here
+   * stands in their place.
+   */
+  readonly retention: types.Retention = new StoredRetention(async () => (await this.#ready()).store)
+
+  /**
    * What workers did, and how long it took: percentiles, throughput, rates of failures and retries by workflow and step.
    * Workers keep these figures in the database by the minute, for days; they bring them there every ten seconds and when
    * they stop, so those of a process that was killed lack its last seconds. Only what a worker did is counted: not a run
@@ -188,7 +237,8 @@ export class Stet implements AsyncDisposable {
       const { store, hints } = await this.#ready()
       const { interceptors = [] } = this.#options
       const meter = new WorkerMeter(store, this.#log)
-      const loop = new WorkerLoop(store, hints, this.#log, { interceptors, meter, ...options })
+      const bulkPart = () => doBulkPart({ store, hints }, null)
+      const loop = new WorkerLoop(store, hints, this.#log, { interceptors, meter, bulkPart, ...options })
       this.#workers.add(loop)
       return loop
     })

@@ -8,6 +8,7 @@ import { connect } from './lib/connect.js'
 import { exit, UsageError } from './lib/errors.js'
 import { keptText, tellForked } from './lib/forked.js'
 import { readHistoryFile } from './lib/history.js'
+import { doMany } from './lib/many.js'
 import {
   asCount,
   asName,
@@ -32,6 +33,8 @@ interface Options extends DatabaseOptions, OutputOptions, FilterOptions {
   dropSignals?: true
   dryRun?: true
   limit?: number
+  bulk?: true
+  wait?: true
 }
 
 interface Backend {
@@ -61,6 +64,8 @@ export function define(command: Command): void {
   withFilter(command)
     .option('-n, --limit <n>', 'with filters: make so many forks at most', asCount)
     .option('--dry-run', 'say what would be forked, and write nothing')
+    .option('--bulk', 'with filters: as a bulk, which goes on without this command; see `stet bulk`')
+    .option('--wait', 'with --bulk: stay until it is over; does the work from here, beside the workers')
     .action(run)
   withDatabase(withOutput(command))
   command.addHelpText(
@@ -78,6 +83,7 @@ makes each fork once; exit code 1 when a run could not be forked.`,
     `stet fork order-42 --set 'check stock={"left":3}'`,
     'stet fork --status failed --workflow order --since 2h --at last-failure --version 2 --dry-run',
     'stet fork order-42.json --at charge',
+    'stet fork --status failed --workflow order --at charge --bulk --wait',
   )
 }
 
@@ -99,6 +105,13 @@ async function run(ref: string | undefined, options: Options): Promise<void> {
   }
   if (ref === undefined && options.id !== undefined) {
     throw new UsageError('--id: with filters each fork has an id that follows from its run.')
+  }
+  if (options.bulk) {
+    if (ref !== undefined || options.limit !== undefined) {
+      throw new UsageError('--bulk: expected filters beside it, and neither a run nor --limit.')
+    }
+    const yes = options.dryRun ? {} : { yes: true as const }
+    return doMany('fork', filter, { ...options, ...yes }, { fork: wanted })
   }
   const file = ref === undefined ? null : readHistoryFile(ref)
   if (file !== null && options.dryRun) {

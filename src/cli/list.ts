@@ -7,6 +7,7 @@ import { UsageError } from './lib/errors.js'
 import {
   addAttribute,
   asCount,
+  asName,
   asPast,
   type DatabaseOptions,
   examples,
@@ -29,6 +30,10 @@ export interface FilterOptions {
   attribute?: Attributes
   since?: Date
   until?: Date
+  idPrefix?: string
+  parent?: string
+  closedSince?: Date
+  closedUntil?: Date
 }
 
 interface Options extends DatabaseOptions, OutputOptions, FilterOptions {
@@ -59,6 +64,10 @@ export function withFilter(command: Command): Command {
     .option('-a, --attribute <key=value>', 'runs with this search attribute; may be repeated', addAttribute)
     .option('--since <time>', "started after: a date, or how long ago ('2h')", asPast)
     .option('--until <time>', 'started before: a date, or how long ago', asPast)
+    .option('--closed-since <time>', 'closed after: a date, or how long ago', asPast)
+    .option('--closed-until <time>', 'closed before: a date, or how long ago', asPast)
+    .option('--id-prefix <text>', 'runs whose ids begin with this', asName)
+    .option('--parent <run id>', 'children of this run', asName)
 }
 
 function addStatus(value: string, before: string[] = []): string[] {
@@ -73,6 +82,7 @@ function addStatus(value: string, before: string[] = []): string[] {
 /** Without a field when no option of a filter was given. */
 export function filterOf(options: FilterOptions): RunFilter {
   const { status, workflow, workflowVersion, queue, error, attribute, since, until } = options
+  const { idPrefix, parent, closedSince, closedUntil } = options
   return {
     ...(status === undefined ? {} : { status }),
     ...(workflow === undefined ? {} : { workflow }),
@@ -82,6 +92,10 @@ export function filterOf(options: FilterOptions): RunFilter {
     ...(attribute === undefined ? {} : { attributes: attribute }),
     ...(since === undefined ? {} : { startedAfter: since }),
     ...(until === undefined ? {} : { startedBefore: until }),
+    ...(idPrefix === undefined ? {} : { idPrefix }),
+    ...(parent === undefined ? {} : { parent }),
+    ...(closedSince === undefined ? {} : { closedAfter: closedSince }),
+    ...(closedUntil === undefined ? {} : { closedBefore: closedUntil }),
   }
 }
 
@@ -115,7 +129,7 @@ function rowOf(run: RunDescription): string[] {
   const { startedAt, closedAt } = run
   return [
     paintStatus(run.status),
-    clean(run.id),
+    run.superseded ? `${clean(run.id)} ${paint('dim', '(superseded)')}` : clean(run.id),
     `${clean(run.workflow)}@${run.version}`,
     when(run.createdAt),
     startedAt === undefined || closedAt === undefined ? '' : formatMs(closedAt.getTime() - startedAt.getTime()),

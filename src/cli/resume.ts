@@ -1,14 +1,18 @@
 import type { Command } from 'commander'
 import { InvalidInputError, StetError } from '../core/errors.js'
-import { type ActionOptions, act, withRun } from './lib/actions.js'
+import { act } from './lib/actions.js'
+import { doMany, filterInPlace, type ManyOptions, manyHelp, withRunOrFilter } from './lib/many.js'
 import { examples } from './lib/options.js'
 
 export function define(command: Command): void {
-  withRun(command).action(run)
-  examples(command, 'stet resume order-42')
+  withRunOrFilter(command).action(run)
+  command.addHelpText('after', manyHelp)
+  examples(command, 'stet resume order-42', 'stet resume --workflow ship --status paused --yes')
 }
 
-async function run(ref: string, options: ActionOptions): Promise<void> {
+async function run(ref: string | undefined, options: ManyOptions): Promise<void> {
+  const filter = filterInPlace(ref, options)
+  if (filter !== null) return doMany('resume', filter, options)
   const resume = async (handle: { resume(): Promise<void> }) => {
     try {
       await handle.resume()
@@ -17,5 +21,5 @@ async function run(ref: string, options: ActionOptions): Promise<void> {
       throw error instanceof InvalidInputError ? new StetError('not_resumable', error.message) : error
     }
   }
-  await act(ref, options, resume, 'resumed')
+  await act(ref!, options, resume, 'resumed')
 }

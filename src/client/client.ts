@@ -86,7 +86,7 @@ export class Client {
           : (await (await this.#ready()).startInTransaction(options.tx, [request]))[0]!
       if (existing === null) {
         if (options.tx === undefined) this.#waiter?.started(request.runId)
-        return new RunHandle(this, request.id, request.runId)
+        return new RunHandle(this, request.id, request.runId, options.tx === undefined)
       }
       if (!existing.open) {
         if (request.ifClosed === 'fail') {

@@ -17,6 +17,7 @@ export function describeRow(row: RunRow): RunDescription {
     ...(row.parent === null ? {} : { parent: row.parent }),
     ...(row.forkedFrom == null ? {} : { forkedFrom: row.forkedFrom }),
     ...(row.error === null ? {} : { error: row.error }),
+    ...(row.superseded === undefined ? {} : { superseded: row.superseded }),
     historyLength: row.historyLength,
   }
 }

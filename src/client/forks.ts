@@ -14,7 +14,7 @@ import { checkFields } from '../core/suggest.js'
 import type { Attributes, ForkOptions } from '../core/types.js'
 import type { Hints } from '../hints/hints.js'
 import { cancelLatest } from '../store/asks.js'
-import type { RunRow, Store } from '../store/port.js'
+import type { ForkRequest, RunRow, Store } from '../store/port.js'
 
 /** A run that is to be forked. */
 export interface ForkOrigin {
@@ -47,7 +47,11 @@ interface Backend {
 
 /** A run in the store, with its history. */
 export async function storedOrigin(store: Store, row: RunRow): Promise<ForkOrigin> {
-  const events = await store.history(row.runId)
+  return originOf(row, await store.history(row.runId))
+}
+
+/** The same, with the history at hand. */
+export function originOf(row: RunRow, events: readonly RecordedEvent[]): ForkOrigin {
   // A run that was not to begin at once has its time from when it did.
   const began = Math.max(row.createdAt, row.forkedFrom == null ? (events[0]?.at ?? 0) : 0)
   return {
@@ -74,14 +78,7 @@ export function exportedOrigin(run: ExportedRun, events: readonly RecordedEvent[
  */
 export function planFork(origin: ForkOrigin, options: ForkOptions, now: number): ForkedHistory {
   const what = `fork of ${origin.id}`
-  if (typeof options !== 'object' || options === null) {
-    throw new InvalidInputError(`${what}: expected options, got ${options === null ? 'null' : typeof options}.`)
-  }
-  checkFields(options, ['at', 'input', 'set', 'version', 'id', 'signals', 'children'], what)
-  if (options.version !== undefined) checkVersion(options.version, `${what}, version`)
-  if (options.id !== undefined) checkName(options.id, `${what}: id`)
-  oneOf(options.signals, ['redeliver', 'drop'], `${what}: signals`)
-  const children = oneOf(options.children, ['rerun', 'keep', 'cancel'], `${what}: children`)
+  checkForkOptions(options, what)
   const set = new Map(
     Object.entries(options.set ?? {}).map(([key, value]) => [
       key,
@@ -94,21 +91,48 @@ export function planFork(origin: ForkOrigin, options: ForkOptions, now: number):
     at: options.at,
     input: 'input' in options ? { payload: encode(options.input, `${what}: the input`) } : undefined,
     set,
-    children: children === 'keep' ? 'keep' : 'rerun',
+    children: options.children === 'keep' ? 'keep' : 'rerun',
     pending: origin.pending,
   })
+}
+
+/** @throws InvalidInputError naming the option, with `what` before it */
+export function checkForkOptions(options: ForkOptions, what: string): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new InvalidInputError(`${what}: expected options, got ${options === null ? 'null' : typeof options}.`)
+  }
+  checkFields(options, ['at', 'input', 'set', 'version', 'id', 'signals', 'children'], what)
+  if (options.version !== undefined) checkVersion(options.version, `${what}, version`)
+  if (options.id !== undefined) checkName(options.id, `${what}: id`)
+  oneOf(options.signals, ['redeliver', 'drop'], `${what}: signals`)
+  oneOf(options.children, ['rerun', 'keep', 'cancel'], `${what}: children`)
 }
 
 /** Makes a fork. @throws as `Handle.fork` */
 export async function forkRun({ store, hints }: Backend, origin: ForkOrigin, options: ForkOptions): Promise<Forked> {
   const plan = planFork(origin, options, await store.now())
-  const runId = newRunId()
   const id = options.id ?? forkId(origin.id, newId('').slice(1, 9))
+  const request = forkRequest(origin, options, plan, id)
+  const { runId, queue } = request
+  const existing = await store.fork(request)
+  if (existing !== null) {
+    throw new IdConflictError(
+      `fork: id "${id}" is taken by the open run ${existing.runId} (${existing.status}). Use another id.`,
+    )
+  }
+  hints.local([{ kind: 'ready', queues: [queue] }])
+  if (options.children === 'cancel' && origin.stored) await cancelAll({ store, hints }, plan.open)
+  const { cut, anew, movedBy } = plan
+  return { id, runId, kept: plan.kept, of: origin.events.length, cut, anew, movedBy }
+}
+
+/** A fork that was planned, in the words of the store. */
+export function forkRequest(origin: ForkOrigin, options: ForkOptions, plan: ForkedHistory, id: string): ForkRequest {
   const { workflow, version, queue, priority, timeoutMs, attributes } = origin
   const drop = options.signals === 'drop'
   const kept = Object.entries(attributes).filter(([key]) => !plan.unset.includes(key))
-  const existing = await store.fork({
-    runId,
+  return {
+    runId: newRunId(),
     id,
     workflow,
     version: options.version ?? version,
@@ -122,16 +146,7 @@ export async function forkRun({ store, hints }: Backend, origin: ForkOrigin, opt
     redeliver: origin.stored && !drop,
     updates: plan.updates,
     children: plan.taken,
-  })
-  if (existing !== null) {
-    throw new IdConflictError(
-      `fork: id "${id}" is taken by the open run ${existing.runId} (${existing.status}). Use another id.`,
-    )
   }
-  hints.local([{ kind: 'ready', queues: [queue] }])
-  if (options.children === 'cancel' && origin.stored) await cancelAll({ store, hints }, plan.open)
-  const { cut, anew, movedBy } = plan
-  return { id, runId, kept: plan.kept, of: origin.events.length, cut, anew, movedBy }
 }
 
 /** Forks a closed run from its last failure, under its id. @throws as `Handle.retry` */

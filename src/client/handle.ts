@@ -25,6 +25,7 @@ import type { Client } from './client.js'
 import { describeRow } from './describe.js'
 import { forkRun, retryRun, storedOrigin } from './forks.js'
 import { outputOf } from './results.js'
+import { deleteRun } from './retention.js'
 import { type Reason, why } from './why.js'
 
 /** One run, by its id (the latest run under it) or its run id. */
@@ -32,11 +33,14 @@ export class RunHandle implements Handle<any> {
   readonly #client: Client
   readonly id: string
   readonly runId: string
+  readonly #committed: boolean
 
-  constructor(client: Client, id: string, runId: string) {
+  /** `committed` false: the start is part of a transaction of the caller's. */
+  constructor(client: Client, id: string, runId: string, committed = true) {
     this.#client = client
     this.id = id
     this.runId = runId
+    this.#committed = committed
   }
 
   async result(options: { timeout?: Duration } = {}): Promise<any> {
@@ -45,7 +49,7 @@ export class RunHandle implements Handle<any> {
     const runId = this.runId === '' ? (await this.#client.row(this.id)).runId : this.runId
     const waiter = await this.#client.waiter()
     const end = timeoutMs === null ? null : performance.now() + timeoutMs
-    let result = await waiter.wait(runId, timeoutMs)
+    let result = await waiter.wait(runId, timeoutMs, this.#committed)
     // The result of a run that continued as new is that of the run that followed.
     while (result.successor !== null) {
       result = await waiter.wait(result.successor, end === null ? null : Math.max(0, end - performance.now()))
@@ -161,6 +165,11 @@ export class RunHandle implements Handle<any> {
     const backend = await this.#client.backend()
     const { id, runId } = await forkRun(backend, await storedOrigin(backend.store, row), options)
     return new RunHandle(this.#client, id, runId)
+  }
+
+  async delete(): Promise<void> {
+    const row = await this.#client.row(this.#ref)
+    await deleteRun((await this.#client.backend()).store, row)
   }
 
   async pause(reason?: string): Promise<void> {

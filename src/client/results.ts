@@ -1,11 +1,13 @@
 import { decode, decodeError } from '../core/codec.js'
-import { RunFailedError, TimeoutFailure } from '../core/errors.js'
+import { RunFailedError, RunNotFoundError, TimeoutFailure } from '../core/errors.js'
 import type { Hints } from '../hints/hints.js'
 import type { RunResult, Store } from '../store/port.js'
 
 interface Waiter {
   readonly resolve: (result: RunResult) => void
   readonly reject: (error: unknown) => void
+  /** The run was there: if it is not, it was deleted. */
+  readonly wasThere: boolean
 }
 
 const maxSure = 10_000
@@ -35,11 +37,15 @@ export class ResultWaiter {
     this.#hints = hints
   }
 
-  /** What came of a run, as soon as it has closed. */
-  wait(runId: string, timeoutMs: number | null): Promise<RunResult> {
+  /**
+   * What came of a run, as soon as it has closed. `wasThere` false: its start may not be committed yet.
+   * @throws RunNotFoundError when it was deleted
+   */
+  wait(runId: string, timeoutMs: number | null, wasThere = true): Promise<RunResult> {
     this.#subscribe()
     return new Promise((resolve, reject) => {
       const waiter: Waiter = {
+        wasThere,
         resolve: (result) => {
           clearTimeout(timer)
           resolve(result)
@@ -127,6 +133,21 @@ export class ResultWaiter {
     this.#reading = false
   }
 
+  async #lookForDeleted(): Promise<void> {
+    const known = [...this.#waiting].filter(([, waiters]) => [...waiters].some(({ wasThere }) => wasThere))
+    for (let from = 0; from < known.length; from += 1_000) {
+      const runIds = known.slice(from, from + 1_000).map(([runId]) => runId)
+      const missing = await this.#store.missingRuns(runIds).catch(() => [])
+      for (const runId of missing) {
+        for (const waiter of this.#waiting.get(runId) ?? []) {
+          if (!waiter.wasThere) continue
+          this.#forget(runId, waiter)
+          waiter.reject(new RunNotFoundError(runId))
+        }
+      }
+    }
+  }
+
   #settle(result: RunResult): void {
     const waiters = this.#waiting.get(result.runId)
     this.#waiting.delete(result.runId)
@@ -145,6 +166,7 @@ export class ResultWaiter {
       this.#timer = null
       if (this.#waiting.size === 0) return
       this.#read([...this.#waiting.keys()])
+      void this.#lookForDeleted()
       this.#arm()
     }, pollMs)
     // A process that only waits for a result must not end before it has come, so this timer keeps it alive.

@@ -3,6 +3,8 @@
  * A type test (test/surface.test-d.ts) holds them against the published surface.
  */
 export type * from './alert-types.js'
+export type * from './bulk-types.js'
+export type * from './retention-types.js'
 
 /** Milliseconds, or a number with a unit. */
 export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd' | 'w'}`
@@ -319,9 +321,17 @@ export interface RunFilter {
   version?: number
   queue?: string
   attributes?: Attributes
+  /** Text in the message of the error, in any case. */
   error?: string
+  /** With which the id begins. */
+  idPrefix?: string
+  /** Children of this run, by its run id. */
+  parent?: string
   startedAfter?: Date
   startedBefore?: Date
+  /** Of runs that have closed. */
+  closedAfter?: Date
+  closedBefore?: Date
   limit?: number
   after?: string
 }
@@ -340,6 +350,8 @@ export interface RunDescription {
   /** The run that this one was forked from, and the first event of it that this one does not share. */
   forkedFrom?: { runId: string; seq: number }
   error?: { name: string; message: string }
+  /** A later run has its id: it was tried again, continued as new, or started anew. */
+  superseded?: true
   historyLength: number
 }
 export interface HistoryEvent {
@@ -397,6 +409,14 @@ export interface Handle<O> {
    * @throws StetError with code `run_open`, or `no_failure` when the run did not fail; IdConflictError when the id has an open run by now
    */
   retry(): Promise<Handle<O>>
+  /**
+   * Deletes a closed run with all that is kept of it: history, inbox, ids of messages, checkpoints. Its children, its
+   * forks and the run that goes on for it are runs of their own, and stay; so do statistics and what is on record of
+   * operators. A start under its id begins anew, and a message id that it knew is unknown from then on.
+   * @throws RunNotFoundError; StetError with code `run_open`, `parent_open` (its parent may still read it),
+   *   `children_untold` or `run_locked` (try again)
+   */
+  delete(): Promise<void>
   /**
    * Starts a new run that begins with a copy of this run's history up to `at`, and goes on from there. This run, open or
    * closed, stays as it is. Steps that run anew have idempotency keys of their own.

@@ -42,8 +42,8 @@ export function createApp({ routes, house, hosts, maxBodyBytes }: AppParts): Hon
         throw new HttpError(405, 'method_not_allowed', `expected ${allowed} here, got ${method}.`, { allow: allowed })
       }
       const who = identify(route, house, c.req.raw.headers)
-      const ref = c.req.param('run') ?? ''
-      if (path.includes(':run')) checkName(ref, 'run')
+      const ref = c.req.param('run') ?? c.req.param('bulk') ?? ''
+      if (path.includes(':')) checkName(ref, path.includes(':run') ? 'run' : 'bulk')
       const query = readQuery(route.query, c.req.queries())
       const body = route.body === null ? undefined : await readBody(c.req.raw, maxBodyBytes)
       if (route.body !== null) check(route.body, body, 'body')

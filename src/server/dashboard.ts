@@ -15,6 +15,7 @@ import { bulkRoutes } from './routes/bulk.js'
 import { feedRoutes } from './routes/feed.js'
 import { metricsRoutes } from './routes/metrics.js'
 import { otherRoutes } from './routes/others.js'
+import { retentionRoutes } from './routes/retention.js'
 import { runRoutes } from './routes/runs.js'
 import { statsRoutes } from './routes/stats.js'
 import { isLoopback, ServedHosts } from './security.js'
@@ -55,6 +56,7 @@ export const routes: readonly Route[] = [
   ...runRoutes,
   ...actionRoutes,
   ...bulkRoutes,
+  ...retentionRoutes,
   ...feedRoutes,
   ...otherRoutes,
   ...alertRoutes,

@@ -30,7 +30,12 @@ export function openapiOf(routes: readonly Route[], shapes: Shapes, version: str
 function operationOf(route: Route): object {
   const { method, path, role, summary, query, body, answer, produces } = route
   const inPath = [...path.matchAll(/:(\w+)/g)].map(([, name]) => ({
-    ...{ name, in: 'path', required: true, description: 'id (its latest run) or run id' },
+    ...{
+      name,
+      in: 'path',
+      required: true,
+      description: name === 'bulk' ? 'id of a bulk' : 'id (its latest run) or run id',
+    },
     schema: { type: 'string' },
   }))
   const inQuery = Object.entries(query.properties ?? {}).map(([name, schema]) => parameterOf(name, schema, query))

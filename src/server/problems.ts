@@ -21,6 +21,7 @@ export class HttpError extends StetError {
 /** Errors of stet that say that the request cannot be met as things stand are conflicts, unless they are here. */
 const statuses: Readonly<Record<string, number>> = {
   run_not_found: 404,
+  bulk_not_found: 404,
   invalid_input: 400,
   not_serializable: 400,
   timeout: 504,

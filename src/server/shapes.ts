@@ -46,7 +46,14 @@ export const shapes: Shapes = {
       attributes: record(anything()),
       historyLength: count,
     },
-    { startedAt: date(), closedAt: date(), parent: named, forkedFrom, error },
+    {
+      startedAt: date(),
+      closedAt: date(),
+      parent: named,
+      forkedFrom,
+      error,
+      superseded: flag('a later run has its id'),
+    },
     'a run, as in lists',
   ),
   Step: object(
@@ -141,7 +148,7 @@ export const shapes: Shapes = {
     {},
     'the new run, and what it shares with the other',
   ),
-  Bulk: object(
+  Many: object(
     {
       dryRun: flag(),
       done: list(
@@ -154,7 +161,25 @@ export const shapes: Shapes = {
       ),
       failed: list(object({ id: text(), runId: text(), code: text(), message: text(undefined, long) }), long),
     },
-    { next: text('give it back as `after` to go on'), left: list(text(), long, 'runs that there was no time for') },
+    {
+      left: list(text(), long, 'runs that there was no time for'),
+      count: count,
+      more: flag(
+        'of a dry run by a filter: `count` runs fit it, and perhaps more; `done` and `failed` are of the newest',
+      ),
+      bulk: refTo('Bulk'),
+    },
+  ),
+  Bulk: object(
+    {
+      ...{ id: text(), operation: text(), filter: record(anything()), actor: text(), state: text(), createdAt: date() },
+      ...{ expectedMore: flag('more runs fitted than were counted'), seen: count, done: count, failed: count },
+      held: count,
+      refused: record(count, 'how many, by the code of the reason'),
+      examples: list(object({ id: text(), runId: text(), code: text(), message: text(undefined, long) }), long),
+    },
+    { reason: text(undefined, long), closedAt: date(), expected: count, problem: text(undefined, long) },
+    'an operation on all runs that a filter names, and how it gets on',
   ),
   Stats: object({
     ...{ from: date(), to: date() },

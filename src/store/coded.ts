@@ -13,7 +13,17 @@ import { SerializationError } from '../core/errors.js'
 import type { EventFacts, RecordedEvent } from '../core/events.js'
 import type { Hint } from '../core/hint.js'
 import type { PayloadCodec } from '../core/types.js'
-import type { ClaimedRun, ExistingRun, InboxMessage, RowChange, RunRow, StartRequest, Store } from './port.js'
+import type { BulkRow } from './bulks.js'
+import type {
+  ClaimedRun,
+  ExistingRun,
+  ForkRequest,
+  InboxMessage,
+  RowChange,
+  RunRow,
+  StartRequest,
+  Store,
+} from './port.js'
 
 type Text = string | null
 
@@ -119,13 +129,46 @@ export function codedStore<S extends Store>(store: S, codec: PayloadCodec): S {
         ? null
         : { ...change.successor, unread: await each(change.successor.unread, encodePayload) },
   })
+  const encodeFork = async (request: ForkRequest): Promise<ForkRequest> => ({
+    ...request,
+    events: await each(request.events, encodeEvent),
+    signals: await each(request.signals, encodePayload),
+  })
+  const decodeBulk = async (bulk: BulkRow): Promise<BulkRow> => ({
+    ...bulk,
+    options: await decode(bulk.options),
+    words: { ...bulk.words, facts: await decode(bulk.words.facts), payload: await decode(bulk.words.payload) },
+  })
   const coded: Partial<Store> = {
     start: async (requests) => each(await store.start(await each(requests, encodePayload)), plainExisting(coder)),
     post: async (messages) => store.post(await each(messages, encodePayload)),
-    fork: async (request) => {
-      const events = await each(request.events, encodeEvent)
-      const existing = await store.fork({ ...request, events, signals: await each(request.signals, encodePayload) })
-      return plainExisting(coder)(existing)
+    fork: async (request) => plainExisting(coder)(await store.fork(await encodeFork(request))),
+    beginBulk: async (request) => {
+      const { options, words } = request
+      const facts = await encode(words.facts)
+      const payload = await encode(words.payload)
+      return decodeBulk(
+        await store.beginBulk({ ...request, options: await encode(options), words: { ...words, facts, payload } }),
+      )
+    },
+    bulk: async (id) => {
+      const found = await store.bulk(id)
+      return found === null ? null : decodeBulk(found)
+    },
+    listBulks: async (page) => {
+      const { bulks, next } = await store.listBulks(page)
+      return { bulks: await each(bulks, decodeBulk), next }
+    },
+    setBulk: async (id, state) => {
+      const found = await store.setBulk(id, state)
+      return found === null ? null : decodeBulk(found)
+    },
+    doBulkPart: async (id, plan) => {
+      const part = await store.doBulkPart(id, async (bulk, row, events, now) => {
+        const made = await plan(await decodeBulk(bulk), await coder.decodeRow(row), await decodeEvents(events), now)
+        return { ...made, request: await encodeFork(made.request) }
+      })
+      return part === null ? null : { ...part, bulk: await decodeBulk(part.bulk) }
     },
     startAndPost: async (request, message) => {
       const answer = await store.startAndPost(await encodePayload(request), await encodePayload(message))

@@ -21,12 +21,12 @@ export function checkListFilter(filter: RunFilter): {
   if (unknown !== undefined) {
     throw new InvalidInputError(`list: status: expected one of ${runStatuses.join(', ')}, got "${unknown}".`)
   }
-  for (const key of ['workflow', 'queue', 'error', 'after'] as const) {
+  for (const key of ['workflow', 'queue', 'error', 'idPrefix', 'parent', 'after'] as const) {
     const text: unknown = filter[key]
     if (text === undefined || (typeof text === 'string' && text.isWellFormed() && !text.includes('\u0000'))) continue
     throw new InvalidInputError(`list: ${key}: expected text without NUL and halves of surrogate pairs.`)
   }
-  for (const key of ['startedAfter', 'startedBefore'] as const) {
+  for (const key of ['startedAfter', 'startedBefore', 'closedAfter', 'closedBefore'] as const) {
     const date: unknown = filter[key]
     if (date === undefined || (date instanceof Date && !Number.isNaN(date.getTime()))) continue
     throw new InvalidInputError(`list: ${key}: expected a valid Date, got ${String(date)}.`)

@@ -12,8 +12,10 @@ import type { ChildRequest } from '../core/operation.js'
 import type { ClosedStatus } from '../core/statuses.js'
 import type { Attributes, RunFilter, RunStatus, Tx } from '../core/types.js'
 import type { AlertStore } from './alerts.js'
+import type { BulkStore } from './bulks.js'
 import type { ClaimHow, GateAhead, Limits } from './limits.js'
 import type { Overview } from './overview.js'
+import type { RetentionStore } from './retention.js'
 import type { Statistics } from './statistics.js'
 
 export interface StartRequest {
@@ -269,6 +271,8 @@ export interface Beat {
   readonly queries: boolean
   /** Some of its lanes have limits. */
   readonly limited: boolean
+  /** A bulk is to be gone on with. */
+  readonly bulks: boolean
   /** When the next waiting run is due, ms since the epoch. */
   readonly nextDue: number | null
   /** Workers that should be gone: their lease is over, or they own runs without being there. */
@@ -321,6 +325,8 @@ export interface RunRow {
   readonly parent: { readonly id: string; readonly runId: string } | null
   /** The run that it was forked from, and the first event of it that it does not share. */
   readonly forkedFrom?: { readonly runId: string; readonly seq: number } | null
+  /** A later run has its id. */
+  readonly superseded?: true
   readonly historyLength: number
 }
 
@@ -440,7 +446,7 @@ export interface RunDiagnosis {
   readonly queries: number
 }
 
-export interface Store extends Overview, Statistics, Limits {
+export interface Store extends Overview, Statistics, Limits, BulkStore, RetentionStore {
   /** Where the data is, for people; no password in it. */
   readonly description: string
   /** Null: this store has no alerts. */

@@ -1,4 +1,5 @@
 /** A store, a worker and a clock for one test. */
+import { doBulkPart } from '../client/bulks.js'
 import { InvalidInputError, StetError } from '../core/errors.js'
 import { oneOf } from '../core/options.js'
 import type { AnyWorkflow, Duration, Log } from '../core/types.js'
@@ -93,6 +94,7 @@ export class Env implements TestEnv {
       const { store, hints } = await stet.internals<Store>()
       const checks = new ReplayChecks()
       const worker: WorkerLoop = new WorkerLoop(store, hints, checked.log, {
+        bulkPart: () => doBulkPart({ store, hints }, null),
         workflows: options.workflows,
         ...(options.steps === undefined ? {} : { steps: { ...options.steps } }),
         ...hooks,

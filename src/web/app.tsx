@@ -31,6 +31,7 @@ const pages = [
   },
   { path: '/alerts', title: 'Alerts', key: 'a', Page: lazy(() => import('./pages/alerts/alerts-page.tsx')) },
 ] as const
+const BulksPage = lazy(() => import('./pages/runs/bulks-page.tsx'))
 const RunPage = lazy(() => import('./pages/run/run-page.tsx'))
 
 export function App() {
@@ -71,6 +72,11 @@ function Shell() {
                   <h1>Start a run</h1>
                   <StartForm />
                 </div>
+              </Titled>
+            </Route>
+            <Route path="/bulks">
+              <Titled title="Bulks">
+                <BulksPage />
               </Titled>
             </Route>
             <Route path="/runs/:run">{() => <OneRun />}</Route>

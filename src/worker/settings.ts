@@ -19,6 +19,8 @@ export interface WorkerSettings extends WorkerOptions {
   readonly interceptors?: readonly Interceptor[]
   /** Is told what the worker does. */
   readonly meter?: Meter
+  /** Does the next part of a bulk. */
+  readonly bulkPart?: () => Promise<{ readonly runs: number } | null>
   /** Called when all runs have been let go of; each time. */
   readonly onIdle?: () => void
 }

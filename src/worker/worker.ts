@@ -18,12 +18,14 @@ import type { Hints } from '../hints/hints.js'
 import type { ClaimHow } from '../store/limits.js'
 import type { Beat, ClaimedRun, Lease, LoadedRun, Store, WorkerInfo } from '../store/port.js'
 import { longTimeout, StepSlots } from './attempts.js'
+import { BulkDesk } from './bulks.js'
 import { DbClock } from './clock.js'
 import { Flusher } from './flusher.js'
 import type { RunnerHost } from './host.js'
 import { declareLimits, Later } from './limits.js'
 import type { Meter, Slots } from './meter.js'
 import { QueryDesk } from './queries.js'
+import { RetentionDesk } from './retention.js'
 import { RowChanger } from './rows.js'
 import { Runner } from './runner.js'
 import { slotCounts, type WorkerSettings } from './settings.js'
@@ -82,6 +84,8 @@ export class WorkerLoop implements Worker {
   readonly #queries: QueryDesk
   /** When a rate allows more. */
   readonly #lines: Later
+  readonly #bulks: BulkDesk
+  readonly #retention: RetentionDesk
 
   constructor(store: Store, hints: Hints, log: Log, settings: WorkerSettings) {
     this.#store = store
@@ -107,6 +111,12 @@ export class WorkerLoop implements Worker {
       runner: (runId) => this.#incarnation?.runners.get(runId),
       publish: (hints) => hints.length > 0 && this.#hints.publish(hints),
       log: (message, fields) => this.#log.warn(message, fields),
+    })
+    const part = settings.bulkPart ?? (async () => null)
+    this.#bulks = new BulkDesk({ part, troubled: (error) => this.#troubled('a bulk could not be gone on with', error) })
+    this.#retention = new RetentionDesk(store, newId('retention'), (deleted, error) => {
+      if (error === null) this.#log.info('deleted runs that are kept no longer', { runs: deleted })
+      else this.#troubled('what is kept no longer could not be deleted', error)
     })
     this.#leaseMs = settings.leaseMs ?? 10_000
     this.#beatMs = settings.beatMs ?? 3_000
@@ -149,6 +159,7 @@ export class WorkerLoop implements Worker {
     await registered
     if (this.#state !== 'running') return
     this.#meter?.started(() => this.#slotsInUse())
+    this.#retention.start()
     await this.#store.unblock(this.#lanes.workflows)
     const gone = await this.#store.goneWorkers()
     await this.#takeOver(gone.filter((id) => id !== this.#incarnation?.id))
@@ -169,6 +180,8 @@ export class WorkerLoop implements Worker {
     }
     if (this.#state === 'stopping') return new Promise((resolve) => this.#idleWaiters.push(resolve))
     this.#state = 'stopping'
+    this.#bulks.stop()
+    this.#retention.stop()
     this.#onRegistered()
     this.#lines.stop()
     if (this.#wakeTimer !== null) originals.clearTimeout(this.#wakeTimer)
@@ -292,6 +305,7 @@ export class WorkerLoop implements Worker {
     if (beat.overdue) void this.#takeOver([])
     if (beat.chores) void this.#tellChildren()
     if (beat.queries) this.#lookForQueries()
+    if (beat.bulks) this.#bulks.look()
     if (beat.nextDue !== null) this.#wakeBy(beat.nextDue)
     this.#suspectsReady = beat.suspects
     this.#limited = beat.limited

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { project, root, stet } from './support.js'
 
 const commands =
-  'init dev worker start list show signal query update cancel terminate resume move versions export replay graph migrate db doctor'.split(
+  'init dev worker start list show signal query update cancel terminate resume delete bulk retention move versions export replay graph migrate db doctor'.split(
     ' ',
   )
 const place = { cwd: project('module') }
@@ -52,6 +52,11 @@ test.each([
   [['move', 'run', '0'], /whole number from 1/],
   [['move', 'run'], /missing required argument 'version'/],
   [['db', 'reset'], /Say so with --yes/],
+  [['cancel'], /expected a run, or filters/],
+  [['cancel', 'order-1', '--workflow', 'order'], /expected a run or filters, got both/],
+  [['delete', '--status', 'failed', '--yes', '--dry-run'], /--dry-run or --yes, got both/],
+  [['pause', '--status', 'waiting', '--wait'], /--wait: expected --yes beside it/],
+  [['retention', 'set', 'open=3d'], /expected <status>=<time>/],
 ])('%j is wrong usage: 2, told on stderr', async (args, message) => {
   const ended = await stet(args, place)
   expect(ended).toMatchObject({ code: 2, stdout: '' })

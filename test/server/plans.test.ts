@@ -57,6 +57,10 @@ beforeAll(async () => {
     (await db.query('SELECT count(*)::int AS n FROM stet_store.stats_spans WHERE seconds = 600')).rows[0].n < 1_400
   )
     await store.rollUpStats()
+  await db.query(
+    `INSERT INTO stet_store.bulks (id, operation, filter, words, actor, created_at, next_at)
+     SELECT 'bulk_' || lpad(stet_store.base36(n), 9, '0') || 'x', 'cancel', '{}', '{}', 'a', now(), now() FROM generate_series(0, 5000) n`,
+  )
   await db.query('ANALYZE')
   // The same session as those of the store, but for what it tells.
   const { rows } = await store.db.query({
@@ -103,7 +107,7 @@ async function plansOf(body: () => Promise<unknown>): Promise<Plan[]> {
   return [...plans]
 }
 
-const large = /^(runs|history|audit|stats|stats_spans)(_|$)/
+const large = /^(runs|history|audit|bulks|stats|stats_spans)(_|$)/
 
 /** What is wrong with a plan: tables that were read from end to end, and whatever read more than `most` rows of one. */
 function faults({ query, root }: Plan, most: number): string[] {
@@ -152,6 +156,16 @@ const asked: readonly (readonly [string, number])[] = [
   [`/api/runs?startedBefore=${ago(100)}`, page],
   [`/api/runs?startedAfter=${ago(101)}&startedBefore=${ago(100)}`, page],
   [`/api/runs?startedAfter=${ago(101)}&startedBefore=${ago(100)}&status=completed`, page],
+  ['/api/runs?idPrefix=id-77', page],
+  ['/api/runs?idPrefix=run_', search + 1],
+  ['/api/runs?idPrefix=id-1&status=failed', search],
+  ['/api/runs?parent=run_parent', page],
+  ['/api/runs?parent=run_parent&status=failed', search],
+  [`/api/runs?closedAfter=${ago(2)}`, search],
+  [`/api/runs?closedBefore=${ago(100)}&workflow=w3`, search],
+  ['/api/bulks', page],
+  ['/api/bulks/bulk_000000001x', page],
+  ['/api/retention', page],
   // Ten statuses, of each a thousand and one.
   ['/api/counts', 10_010],
   ['/api/workflows', page],
@@ -178,7 +192,14 @@ const asked: readonly (readonly [string, number])[] = [
 ]
 
 test('every question of the API is asked here', () => {
-  const bare = new Set(asked.map(([path]) => path.replace(/\?.*/, '').replace(/run_[a-z]+/, ':run')))
+  const bare = new Set(
+    asked.map(([path]) =>
+      path
+        .replace(/\?.*/, '')
+        .replace(/run_[a-z]+/, ':run')
+        .replace(/bulk_\w+/, ':bulk'),
+    ),
+  )
   const read = routes.filter(({ method, path }) => method === 'GET' && path.startsWith('/api/')).map(({ path }) => path)
   const left = read.filter((path) => !bare.has(path))
   // No statement; below; of rules and what they look at, which have tests of their own.

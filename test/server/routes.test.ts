@@ -165,11 +165,17 @@ test('pause and resume, one by one and many at once', async () => {
   const dry = await ask(browser, '/api/bulk/pause', { body: { filter } })
   expect(dry.done.map(({ id }: { id: string }) => id).sort()).toEqual(['pause-2', 'pause-3'])
   expect((await stet.run('pause-2').describe()).status).toBe('waiting')
-  await ask(browser, '/api/bulk/pause', { body: { filter, dryRun: false } })
+  const { bulk } = await ask(browser, '/api/bulk/pause', { body: { filter, dryRun: false } })
   for (const run of runs) await reached(run, 'paused')
+  const pausing = await until(async () => {
+    const now = await ask(browser, `/api/bulks/${bulk.id}`)
+    return now.state === 'completed' && now
+  }, 'all are paused')
+  expect(pausing).toMatchObject({ operation: 'pause', seen: 2, done: 2, refused: {} })
   const refused = await ask(browser, '/api/bulk/resume', { body: { runs: ['pause-1', 'nobody'], dryRun: false } })
   expect(refused).toMatchObject({ done: [{ id: 'pause-1' }], failed: [{ code: 'run_not_found' }] })
-  expect((await ask(browser, '/api/bulk/resume', { body: { filter, dryRun: false } })).done).toHaveLength(2)
+  const resuming = await ask(browser, '/api/bulk/resume', { body: { filter, dryRun: false } })
+  expect(resuming).toMatchObject({ dryRun: false, bulk: { operation: 'resume', expected: 2, expectedMore: false } })
   for (const run of runs) {
     await reached(run, 'waiting')
     await stet.run(run.runId).terminate()
@@ -459,35 +465,30 @@ test('sessions, the page, the document', async () => {
   expect(await ask(browser, '/openapi.json')).toMatchObject({ openapi: '3.1.0' })
 })
 
-test('the same for many: a dry run first, then on from where it was', async () => {
+test('the same for many: a dry run first; by a filter it is a bulk, which goes on by itself', async () => {
   const browser = browse(stet)
   await work(all)
-  const started = []
-  for (let i = 0; i < 5; i++) started.push(await stet.start(idle, i, { id: `many-${i}`, queue: 'many' }))
+  const finished = (id: string) =>
+    until(async () => {
+      const now = await ask(browser, `/api/bulks/${id}`)
+      return now.state !== 'running' && now
+    }, `bulk ${id} is over`)
+  for (let i = 0; i < 12; i++) await stet.start(idle, i, { id: `many-${i}`, queue: 'many' })
   await stet.start(idle, 9, { id: 'other-1' })
-  const wanted = { filter: { queue: 'many' }, limit: 2 }
+  const wanted = { filter: { queue: 'many' } }
   const dry = await ask(browser, '/api/bulk/cancel', { body: wanted })
-  expect(dry).toMatchObject({
-    dryRun: true,
-    done: [{ id: 'many-4' }, { id: 'many-3' }],
-    failed: [],
-    next: expect.any(String),
-  })
+  expect(dry).toMatchObject({ dryRun: true, count: 12, more: false, failed: [] })
+  expect(dry.done.map(({ id }: any) => id)).toEqual(Array.from({ length: 10 }, (_, i) => `many-${11 - i}`))
   expect((await stet.list({ queue: 'many', status: ['cancelled'] })).runs).toEqual([])
 
-  const done: string[] = []
-  let next: string | undefined
-  do {
-    const page: any = await ask(browser, '/api/bulk/cancel', {
-      body: { ...wanted, dryRun: false, reason: 'all of them', ...(next === undefined ? {} : { after: next }) },
-    })
-    expect(page.failed).toEqual([])
-    done.push(...page.done.map(({ id }: any) => id))
-    next = page.next
-  } while (next !== undefined)
-  expect(done).toEqual(['many-4', 'many-3', 'many-2', 'many-1', 'many-0'])
-  expect((await stet.list({ queue: 'many', status: 'cancelled' })).runs).toHaveLength(5)
+  const { bulk } = await ask(browser, '/api/bulk/cancel', {
+    body: { ...wanted, dryRun: false, reason: 'all of them' },
+  })
+  expect(bulk).toMatchObject({ operation: 'cancel', expected: 12, reason: 'all of them' })
+  expect(await finished(bulk.id)).toMatchObject({ state: 'completed', done: 12, refused: {} })
+  expect((await stet.list({ queue: 'many', status: 'cancelled' })).runs).toHaveLength(12)
   expect((await stet.run('other-1').describe()).status).not.toBe('cancelled')
+  expect((await ask(browser, '/api/bulks?limit=1')).bulks).toMatchObject([{ id: bulk.id, state: 'completed' }])
 
   const ended = await ask(browser, '/api/bulk/terminate', {
     body: { runs: ['other-1', 'many-0', 'never heard of'], dryRun: false },
@@ -506,19 +507,63 @@ test('the same for many: a dry run first, then on from where it was', async () =
   repaired.value = true
   const lot = { filter: { attributes: { lot: 7 } } }
   const forks = await ask(browser, '/api/bulk/fork', { body: { ...lot, at: 'first', dryRun: false } })
-  expect(forks.done).toHaveLength(3)
-  const made = forks.done.map(({ made }: any) => made.runId).sort()
+  expect(await finished(forks.bulk.id)).toMatchObject({ done: 3 })
+  // A fork that there is already is given, not made again.
   const twice = await ask(browser, '/api/bulk/fork', {
     body: { runs: failing.map(({ runId }) => runId), at: 'first', dryRun: false },
   })
-  expect(twice.done.map(({ made }: any) => made.runId).sort()).toEqual(made)
+  for (const { made } of twice.done) expect(await stet.run(made.runId).result()).toBe('well')
+  expect((await stet.list({ attributes: { lot: 7 } })).runs).toHaveLength(6)
   const retries = await ask(browser, '/api/bulk/retry', { body: { ...lot, dryRun: false } })
-  expect(retries.done.map(({ id }: any) => id)).toEqual(['lost-2', 'lost-1', 'lost-0'])
-  for (const { made } of retries.done) expect(await stet.run(made.runId).result()).toBe('well')
+  expect(await finished(retries.bulk.id)).toMatchObject({ seen: 3, done: 3 })
+  for (const i of [0, 1, 2]) expect(await stet.run(`lost-${i}`).result()).toBe('well')
 
   for (const body of [{}, { filter: {} }, { runs: ['a'], filter: { queue: 'many' } }]) {
     expect((await browser.ask('/api/bulk/cancel', { body })).status).toBe(400)
   }
+})
+
+test('a bulk is paused, gone on with and ended; where no worker lives, the dashboard does it', async () => {
+  const browser = browse(stet)
+  const { store } = await stet.internals()
+  await until(async () => (await store.liveWorkers()).length === 0, 'all workers of other tests are gone')
+  for (let i = 0; i < 3; i++) await stet.start('of nobody', i, { queue: 'alone' })
+  const { bulk } = await ask(browser, '/api/bulk/terminate', { body: { filter: { queue: 'alone' }, dryRun: false } })
+  await until(async () => (await ask(browser, `/api/bulks/${bulk.id}`)).state === 'completed', 'the dashboard did it')
+  expect((await stet.list({ queue: 'alone', status: 'terminated' })).runs).toHaveLength(3)
+  const held = await stet.bulk('cancel', { workflow: 'of nobody' })
+  expect(await ask(browser, `/api/bulks/${held.id}/pause`, { body: {} })).toMatchObject({ state: 'paused' })
+  expect(await ask(browser, `/api/bulks/${held.id}/resume`, { body: {} })).toMatchObject({ state: 'running' })
+  expect(await ask(browser, `/api/bulks/${held.id}/cancel`, { body: {} })).toMatchObject({ state: 'cancelled' })
+  const { audit } = await ask(browser, '/api/audit?limit=4')
+  expect(audit.map(({ action, details }: any) => [action, details.bulk])).toEqual([
+    ['bulk.cancel', held.id],
+    ['bulk.resume', held.id],
+    ['bulk.pause', held.id],
+    ['terminate', true],
+  ])
+})
+
+test('runs are deleted, and kept for as long as is said', async () => {
+  const browser = browse(stet)
+  await work(all)
+  const done = await stet.start(leaf, 1, { id: 'to go', attributes: { go: 1 } })
+  await done.result()
+  const open = await stet.start(idle, 1, { id: 'to stay' })
+  const refused = await browser.ask('/api/runs/to%20stay/delete', { body: {} })
+  expect([refused.status, refused.json.error.code]).toEqual([409, 'run_open'])
+  expect(await ask(browser, '/api/runs/to%20go/delete', { body: {} })).toEqual({
+    ...{ id: 'to go', runId: done.runId, deleted: true },
+  })
+  expect((await browser.ask('/api/runs/to%20go')).status).toBe(404)
+  const many = await ask(browser, '/api/bulk/delete', { body: { runs: [open.runId], dryRun: false } })
+  expect(many.failed).toMatchObject([{ code: 'run_open' }])
+  const set = { status: 'completed', keep: '30d', workflow: 'leaf' }
+  const { rules } = await ask(browser, '/api/retention', { body: set })
+  expect(rules).toEqual([{ workflow: 'leaf', status: 'completed', keepMs: 30 * 86_400_000, from: 'runtime' }])
+  expect(await ask(browser, '/api/retention')).toEqual({ rules })
+  expect(await ask(browser, '/api/retention', { body: { ...set, keep: null } })).toEqual({ rules: [] })
+  await open.terminate()
 })
 
 test('what operators do is on record', async () => {

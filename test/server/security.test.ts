@@ -62,6 +62,15 @@ const expected: Record<string, readonly ['anyone' | 'view' | 'operate' | 'admin'
   'POST /api/bulk/resume': ['operate', 400],
   'POST /api/bulk/retry': ['operate', 400],
   'POST /api/bulk/fork': ['operate', 400],
+  'POST /api/bulk/delete': ['admin', 400],
+  'GET /api/bulks': ['view', 200],
+  'GET /api/bulks/:bulk': ['view', 404],
+  'POST /api/bulks/:bulk/cancel': ['operate', 404],
+  'POST /api/bulks/:bulk/pause': ['operate', 404],
+  'POST /api/bulks/:bulk/resume': ['operate', 404],
+  'POST /api/runs/:run/delete': ['admin', 404],
+  'GET /api/retention': ['view', 200],
+  'POST /api/retention': ['admin', 400],
   'GET /api/audit': ['admin', 200],
   'POST /api/session': ['anyone', 400],
   'DELETE /api/session': ['anyone', 200],
@@ -77,7 +86,7 @@ test('the matrix is of all routes', () => {
 })
 
 describe.each([...new Set(routes.map(({ path }) => path))])('%s', (path) => {
-  const url = path.replace(':run', 'nobody')
+  const url = path.replace(/:run|:bulk/, 'nobody')
   const known = methods.filter((method) => `${method} ${path}` in expected)
   const cases = methods.flatMap((method) =>
     Object.keys(callers).map((caller) => ({ method, caller: caller as keyof typeof callers })),

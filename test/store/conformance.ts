@@ -1446,6 +1446,7 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
         chores: false,
         queries: false,
         limited: false,
+        bulks: false,
         nextDue: null,
         overdue: false,
         owned: 0,

@@ -13,11 +13,12 @@ const count = 12_000
 
 // Every 97th was created long after the time in its id, or before; ids of one kind carry no time at all.
 await db.query(`
-  INSERT INTO stet_store.runs (run_id, id, workflow, version, queue, status, created_at, closed_at, error_name, error_message, attributes)
-  SELECT run_id, run_id, 'w' || n % 4, n % 3 + 1, 'q' || n / 2 % 3, s, CASE WHEN n % 97 = 0 THEN at + (n % 5 - 2) * interval '1 hour' ELSE at END,
+  INSERT INTO stet_store.runs (run_id, id, workflow, version, queue, status, created_at, closed_at, error_name, error_message, attributes, parent_run_id)
+  SELECT run_id, CASE WHEN n % 2 = 1 THEN 'order-' || n ELSE run_id END, 'w' || n % 4, n % 3 + 1, 'q' || n / 2 % 3, s, CASE WHEN n % 97 = 0 THEN at + (n % 5 - 2) * interval '1 hour' ELSE at END,
          CASE WHEN n % 10 > 4 THEN at END, CASE WHEN s IN ('failed', 'cancelled') THEN 'Error' END,
          CASE WHEN s IN ('failed', 'cancelled') THEN 'Broken at ' || n % 1000 END,
-         CASE WHEN n % 2 = 0 THEN jsonb_build_object('even', true, 'n', n % 500, 'tags', jsonb_build_array('t' || n % 3, 'all')) END
+         CASE WHEN n % 2 = 0 THEN jsonb_build_object('even', true, 'n', n % 500, 'tags', jsonb_build_array('t' || n % 3, 'all')) END,
+         CASE WHEN n % 7 = 0 THEN 'run_parent' || n % 2 END
     FROM generate_series(1, ${count}) n, LATERAL (SELECT timestamptz '2026-03-01 00:00:00+00' + n * interval '7 s' AS at) a,
          LATERAL (SELECT CASE WHEN n % 89 = 0 THEN 'run_' || n ELSE
                     'run_' || lpad(stet_store.base36((extract(epoch FROM at) * 1000)::bigint), 9, '0') || substr(md5(n::text), 1, 14) END AS run_id) r,
@@ -25,16 +26,21 @@ await db.query(`
 await db.query('ANALYZE stet_store.runs')
 
 /** What the filter means, by looking at every run. */
-async function wanted({ status, workflow, version, queue, attributes, error, startedAfter, startedBefore }: RunFilter) {
+async function wanted(filter: RunFilter) {
+  const { status, workflow, version, queue, attributes, error, startedAfter, startedBefore } = filter
+  const { idPrefix, parent, closedAfter, closedBefore } = filter
   const { rows } = await db.query(
     `SELECT run_id FROM stet_store.runs
       WHERE ($1::text[] IS NULL OR status = ANY ($1)) AND ($2::text IS NULL OR workflow = $2) AND ($3::int IS NULL OR version = $3)
         AND ($4::text IS NULL OR queue = $4) AND ($5::jsonb IS NULL OR attributes @> $5)
         AND ($6::text IS NULL OR lower(error_message) LIKE '%' || lower($6) || '%')
-        AND ($7::timestamptz IS NULL OR created_at >= $7) AND ($8::timestamptz IS NULL OR created_at < $8) ORDER BY run_id DESC`,
+        AND ($7::timestamptz IS NULL OR created_at >= $7) AND ($8::timestamptz IS NULL OR created_at < $8)
+        AND ($9::text IS NULL OR left(id, length($9)) = $9) AND ($10::text IS NULL OR parent_run_id = $10)
+        AND ($11::timestamptz IS NULL OR closed_at >= $11) AND ($12::timestamptz IS NULL OR closed_at < $12) ORDER BY run_id DESC`,
     [
       ...[status === undefined ? null : [status].flat(), workflow, version, queue],
       ...[attributes === undefined ? null : JSON.stringify(attributes), error, startedAfter, startedBefore],
+      ...[idPrefix, parent, closedAfter, closedBefore],
     ],
   )
   return rows.map((row) => row.run_id as string)
@@ -73,6 +79,11 @@ const choices: { readonly [K in keyof RunFilter]?: readonly RunFilter[K][] } = {
   error: ['at 7', 'BROKEN', 'nothing like it'],
   startedAfter: [at(3), at(22)],
   startedBefore: [at(5), at(23)],
+  // Of the last two more than are looked at all together.
+  idPrefix: ['order-11', 'run_0mm', 'none', 'order-', 'run_'],
+  parent: ['run_parent1', 'run_nobody'],
+  closedAfter: [at(6), at(20)],
+  closedBefore: [at(4), at(22)],
 }
 
 test('one field of a filter, and any two, and three at random', async () => {

@@ -26,6 +26,17 @@ const nothing = workflow('nothing', async (ctx) => ctx.now())
 describe.each(databases)('on $database', (on) => {
   const open = (options: Omit<TestOptions, 'url'>) => testEnv({ ...options, ...on })
 
+  test('a bulk is done by the worker that there is', async () => {
+    await using env = await open({ workflows: [approval] })
+    const runs = await Promise.all(['a', 'b'].map((plan) => env.stet.start(approval, plan)))
+    await env.clock.advance('1h')
+    const bulk = await env.stet.bulk('cancel', { workflow: 'approval' })
+    expect(await bulk.result({ timeout: '20s' })).toMatchObject({ done: 2, refused: {} })
+    for (const run of runs) await expect(run.result()).rejects.toMatchObject({ code: 'run_cancelled' })
+    await (await env.stet.bulk('delete', { workflow: 'approval' })).result({ drive: true })
+    expect((await env.stet.list()).runs).toEqual([])
+  })
+
   describe('the clock', () => {
     test('a deadline of three days passes at once, and not before it is due', async () => {
       await using env = await open({ workflows: [approval] })

@@ -112,12 +112,19 @@ test('the page and the server say the same of each run', async () => {
     'after:1h',
     'before:1h',
     'status:failed attr.tenant:acme error:with',
+    'prefix:b',
+    'prefix:i1 status:open',
+    'parent:run_none',
+    'closedafter:1h',
+    'closedbefore:1h',
   ]
   const sizes = new Set<number>()
   for (const text of texts) {
-    const { startedAfter, startedBefore, ...rest } = filterOf(partsOf(text))
+    const { startedAfter, startedBefore, closedAfter, closedBefore, ...rest } = filterOf(partsOf(text))
     const listed = await stet.list({
       ...(rest as RunFilter),
+      ...(closedAfter === undefined ? {} : { closedAfter: new Date(closedAfter) }),
+      ...(closedBefore === undefined ? {} : { closedBefore: new Date(closedBefore) }),
       ...(startedAfter === undefined ? {} : { startedAfter: new Date(startedAfter) }),
       ...(startedBefore === undefined ? {} : { startedBefore: new Date(startedBefore) }),
     })

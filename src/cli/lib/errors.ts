@@ -21,6 +21,7 @@ export class LoadError extends StetError {
 const exitOfCode: Record<string, number> = {
   usage: exit.usage,
   invalid_input: exit.usage,
+  bulk_not_found: exit.notFound,
   run_not_found: exit.notFound,
   nondeterminism: exit.nondeterminism,
   no_database: exit.noDatabase,

@@ -24,6 +24,9 @@ const commands: Record<string, Entry> = {
   resume: { summary: 'let a paused or blocked run go on', load: () => import('../resume.js') },
   retry: { summary: 'try a failed run again from its last failure', load: () => import('../retry.js') },
   fork: { summary: 'start a run that shares the history of another up to a step', load: () => import('../fork.js') },
+  delete: { summary: 'delete a closed run with all that is kept of it', load: () => import('../delete.js') },
+  bulk: { summary: 'operations on all runs that filters name, and how they get on', load: () => import('../bulk.js') },
+  retention: { summary: 'how long closed runs are kept', load: () => import('../retention.js') },
   move: { summary: 'give a run to another version of its code', load: () => import('../move.js') },
   versions: {
     summary: 'which versions have open runs, and whether a worker has them',

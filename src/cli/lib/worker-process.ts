@@ -1,4 +1,5 @@
 /** A worker in this process: loads the files, works until it is told to stop or has nothing left, drains. */
+import { doBulkPart } from '../../client/bulks.js'
 import { InvalidInputError } from '../../core/errors.js'
 import type { RecordedEvent } from '../../core/events.js'
 import type { Log, WorkerOptions } from '../../core/types.js'
@@ -14,6 +15,7 @@ import { WorkerLoop } from '../../worker/worker.js'
 import { watchAlerts } from './alerts.js'
 import { readEdges } from './config-file.js'
 import { createWorkerLog } from './log.js'
+import { keepConfigRetention } from './retention.js'
 import { listNames, loadWorkflows } from './workflow-files.js'
 
 /** Everything that a worker process is told; plain data, as it may go to a child process. */
@@ -60,6 +62,7 @@ export async function runWorker(
       drainMs: spec.drainMs,
       interceptors: edges.interceptors ?? [],
       meter,
+      bulkPart: () => doBulkPart({ store, hints }, null),
       onIdle: () => idle.now(),
       ...(spec.queues === null ? {} : { queues: [...spec.queues] }),
       ...(spec.concurrency === null ? {} : { concurrency: spec.concurrency! }),
@@ -67,6 +70,7 @@ export async function runWorker(
     })
     if (stop.aborted) return
     if (spec.metrics !== undefined) metrics = await openMetrics(store, meter, spec.metrics)
+    await keepConfigRetention(store)
     await worker.start()
     // One that ends by itself is not there to look after anything.
     if (!spec.once) alerts = await watchAlerts(store, log)

@@ -2,18 +2,19 @@
  * The same for many runs: named one by one, or by a filter.
  *
  * B1. Nothing is done unless `dryRun` is false: without it the answer is what would be done.
- * B2. A request does only so much, in number and in time, and says where the next goes on. Newest first: what is made by
- *     it is newer than all that it comes to.
+ * B2. To runs that are named it is done within the request, which takes only so many, and only so long. What a filter names
+ *     is a bulk: it is written down, and goes on by itself (`store/bulks.ts`).
  * B3. Given twice, a fork is made once: its id follows from the run's.
  */
+import { beginBulk, checkBulk, doBulkPart, previewBulk, progressOf } from '../../client/bulks.js'
 import { forkId, forkRun, planFork, retryRun, storedOrigin } from '../../client/forks.js'
+import type { BulkOperation } from '../../core/bulk-types.js'
 import { InvalidInputError, RunClosedError, StetError } from '../../core/errors.js'
-import { openStatuses } from '../../core/statuses.js'
-import type { ForkOptions, RunStatus } from '../../core/types.js'
+import type { ForkOptions } from '../../core/types.js'
 import type { RunRow } from '../../store/port.js'
 import type { Who } from '../access.js'
-import { type House, post, type Route } from '../route.js'
-import { flag, integer, list, name, object, refTo, text } from '../schema.js'
+import { get, type House, post, type Route } from '../route.js'
+import { flag, list, name, object, refTo, text } from '../schema.js'
 import { forkFields, terminate } from './actions.js'
 import { filter, filterOf, pageFields } from './shared.js'
 
@@ -31,15 +32,14 @@ interface Many {
   readonly runs?: readonly string[]
   readonly filter?: Parameters<typeof filterOf>[0]
   readonly dryRun?: boolean
-  readonly limit?: number
-  readonly after?: string
+  readonly reason?: string
 }
 
 interface Action<Body> {
-  readonly name: string
+  readonly name: BulkOperation
   readonly body: Body
-  /** Which runs a filter means that names no status. */
-  readonly statuses: readonly RunStatus[] | null
+  /** Default: who operates. */
+  readonly role?: 'admin'
   /** @throws StetError when it cannot be done */
   readonly plan: (house: House, row: RunRow, body: Body) => Promise<Outcome>
   readonly run: (house: House, row: RunRow, body: Body) => Promise<Outcome>
@@ -49,8 +49,6 @@ const common = {
   runs: list(name(), maxRuns, 'ids or run ids'),
   filter,
   dryRun: flag('true unless it is said to be false: nothing is done, and the answer is what would be'),
-  limit: integer(1, maxRuns, `so many runs at most (50; never more than ${maxRuns})`),
-  after: pageFields.after,
 }
 const reason = text('why; the runs are told', 1_000)
 
@@ -79,7 +77,6 @@ const actions: readonly Action<any>[] = [
   {
     name: 'cancel',
     body: object({}, { ...common, reason }),
-    statuses: openStatuses,
     plan: (_, row) => mustBeOpen(row, 'cancel'),
     run: async (house, { runId }, { reason }) => {
       await house.stet.run(runId).cancel(reason)
@@ -89,7 +86,6 @@ const actions: readonly Action<any>[] = [
   {
     name: 'terminate',
     body: object({}, { ...common, reason }),
-    statuses: openStatuses,
     plan: (_, row) => mustBeOpen(row, 'terminate'),
     run: async (house, { runId }, { reason }) => {
       await terminate(house, runId, reason)
@@ -99,7 +95,6 @@ const actions: readonly Action<any>[] = [
   {
     name: 'pause',
     body: object({}, { ...common, reason }),
-    statuses: ['pending', 'running', 'waiting'],
     plan: (_, row) => mustBeOpen(row, 'pause'),
     run: async (house, { runId }, { reason }) => {
       await house.stet.run(runId).pause(reason)
@@ -109,7 +104,6 @@ const actions: readonly Action<any>[] = [
   {
     name: 'resume',
     body: object({}, common),
-    statuses: ['paused', 'blocked'],
     plan: (_, row) => mustRest(row),
     run: async (house, row) => {
       await mustRest(row)
@@ -120,7 +114,6 @@ const actions: readonly Action<any>[] = [
   {
     name: 'retry',
     body: object({}, common),
-    statuses: ['failed'],
     plan: async (house, row) => {
       if (row.closedAt !== null) return planned(house, row, { at: 'last-failure' })
       throw new StetError('run_open', `retry: run ${row.runId} is ${row.status}. Only a closed run is tried again.`)
@@ -133,7 +126,6 @@ const actions: readonly Action<any>[] = [
   {
     name: 'fork',
     body: object({}, { ...common, ...forkFields }),
-    statuses: null,
     plan: (house, row, body) => planned(house, row, forkOptions(body)),
     run: async (house, row, body) => {
       const { store, hints } = await house.stet.internals()
@@ -147,26 +139,146 @@ const actions: readonly Action<any>[] = [
       return { made: { id, runId }, kept }
     },
   },
+  {
+    name: 'delete',
+    body: object({}, common),
+    role: 'admin',
+    plan: async (_, row) => {
+      if (row.closedAt !== null) return {}
+      throw new StetError('run_open', `delete: run ${row.runId} is ${row.status}. Only a closed run is deleted.`)
+    },
+    run: async (house, { runId }) => {
+      await house.stet.run(runId).delete()
+      return {}
+    },
+  },
 ]
 
-export const bulkRoutes: readonly Route[] = actions.map((action) => ({
-  ...post<any>(`/api/bulk/${action.name}`, {
-    summary: `${action.name[0]!.toUpperCase()}${action.name.slice(1)} many runs; a dry run unless dryRun is false`,
-    body: action.body,
-    answer: refTo('Bulk'),
-    run: ({ house, who, body }) => doMany(house, who, action, body),
+export const bulkRoutes: readonly Route[] = [
+  ...actions.map((action) => ({
+    ...post<any>(`/api/bulk/${action.name}`, {
+      summary: `${action.name[0]!.toUpperCase()}${action.name.slice(1)} many runs; a dry run unless dryRun is false`,
+      body: action.body,
+      answer: refTo('Many'),
+      ...(action.role === undefined ? {} : { role: action.role }),
+      run: ({ house, who, body }) => doMany(house, who, action, body),
+    }),
+    action: action.name,
+  })),
+  get('/api/bulks', {
+    summary: 'Bulks, newest first: what was asked for by a filter, and how it gets on',
+    query: object({}, pageFields),
+    answer: {
+      type: 'object',
+      properties: { bulks: { type: 'array', items: refTo('Bulk') }, next: { type: 'string' } },
+      required: ['bulks'],
+      additionalProperties: false,
+    },
+    run: async ({ house, query }) => {
+      const { limit = 50, after } = query
+      const { bulks, next } = await (await house.store()).listBulks({ limit, after })
+      return { bulks: bulks.map(progressOf), ...(next === null ? {} : { next }) }
+    },
   }),
-  action: action.name,
-}))
+  get('/api/bulks/:bulk', {
+    summary: 'How a bulk gets on',
+    answer: refTo('Bulk'),
+    run: async ({ house, ref }) => (await house.stet.bulks.get(ref)).progress(),
+  }),
+  change('cancel', 'End a bulk where it stands; what is done stays done'),
+  change('pause', 'Keep a bulk from going on'),
+  change('resume', 'Let a paused bulk go on'),
+]
+
+function change(name: 'cancel' | 'pause' | 'resume', summary: string): Route {
+  const route = post(`/api/bulks/:bulk/${name}`, {
+    summary,
+    body: object({}),
+    answer: refTo('Bulk'),
+    run: async ({ house, who, ref }) => {
+      const bulk = await house.stet.bulks.get(ref)
+      const entry = { action: `bulk.${name}`, runId: null, id: null, details: { bulk: ref } }
+      await house.audit.of(who, entry, () => bulk[name]())
+      return bulk.progress()
+    },
+  })
+  return { ...route, action: `bulk.${name}` }
+}
 
 async function doMany<Body extends Many>(house: House, who: Who, action: Action<Body>, body: Body) {
-  const { dryRun = true } = body
-  const done: object[] = []
-  const failed: object[] = []
-  const { rows, missing, next } = await chosen(house, action, body)
-  for (const ref of missing) {
-    failed.push({ id: ref, runId: ref, code: 'run_not_found', message: `no run has the id or run id "${ref}".` })
+  if ((body.runs === undefined) === (body.filter === undefined)) {
+    throw new InvalidInputError('body: expected runs or a filter, one of the two.')
   }
+  return body.runs === undefined ? doFiltered(house, who, action, body) : doNamed(house, who, action, body, body.runs)
+}
+
+// ── by a filter ──────────────────────────────────────────────────────────────────────────────────
+
+async function doFiltered<Body extends Many>(house: House, who: Who, { name }: Action<Body>, body: Body) {
+  const { filter, dryRun = true, reason } = body
+  const fork = forkOptions(body)
+  const wanted = checkBulk(name, filterOf(filter!), {
+    ...(reason === undefined ? {} : { reason }),
+    ...(name === 'fork' ? { fork } : {}),
+    actor: who.actor,
+  })
+  const backend = await house.stet.internals()
+  const preview = await previewBulk(backend, wanted)
+  const { count, more, sample } = preview
+  if (dryRun) {
+    const would = sample.filter(({ refused }) => refused === undefined)
+    return {
+      ...{ dryRun, count, more },
+      done: would.map(({ id, runId, workflow, status }) => ({ id, runId, workflow, status })),
+      failed: sample.flatMap(({ id, runId, refused: code, message = '' }) =>
+        code === undefined ? [] : [{ id, runId, code, message }],
+      ),
+    }
+  }
+  const details = { bulk: true, filter }
+  const { id } = await house.audit.of(who, { action: name, runId: null, id: null, details }, async () => {
+    const begun = await beginBulk(backend, wanted, preview)
+    return { id: begun.id }
+  })
+  void driveAlone(house, id)
+  return { dryRun, done: [], failed: [], bulk: await (await house.stet.bulks.get(id)).progress() }
+}
+
+/** Where no worker lives, the dashboard does it, as long as it is there. */
+async function driveAlone(house: House, id: string): Promise<void> {
+  try {
+    const backend = await house.stet.internals()
+    if ((await backend.store.liveWorkers()).length > 0) return
+    for (let idle = 0; idle < 10; ) {
+      const part = await doBulkPart(backend, id)
+      idle = part === null || part.runs === 0 ? idle + 1 : 0
+      if (part !== null && part.bulk.state !== 'running') return
+      await new Promise((resolve) => setTimeout(resolve, idle === 0 ? 10 : 250))
+    }
+  } catch (error) {
+    if (error instanceof StetError && error.code === 'closed') return
+    house.onError(error)
+  }
+}
+
+// ── by name ──────────────────────────────────────────────────────────────────────────────────────
+
+async function doNamed<Body extends Many>(
+  house: House,
+  who: Who,
+  action: Action<Body>,
+  body: Body,
+  runs: readonly string[],
+) {
+  const { dryRun = true } = body
+  const store = await house.store()
+  const found = await Promise.all(runs.map((ref) => store.find(ref)))
+  const rows = [...new Map(found.flatMap((row) => (row === null ? [] : [[row.runId, row] as const]))).values()]
+  const done: object[] = []
+  const failed: object[] = runs.flatMap((ref, i) => {
+    if (found[i] !== null) return []
+    return [{ id: ref, runId: ref, code: 'run_not_found', message: `no run has the id or run id "${ref}".` }]
+  })
   const until = performance.now() + maxMs
   let at = 0
   for (; at < rows.length && performance.now() < until; at += atOnce) {
@@ -179,9 +291,7 @@ async function doMany<Body extends Many>(house: House, who: Who, action: Action<
     }
   }
   const left = rows.slice(at).map(({ runId }) => runId)
-  if (body.filter === undefined) return { dryRun, done, failed, ...(left.length === 0 ? {} : { left }) }
-  const goOn = left.length === 0 ? next : rows[at - 1]!.runId
-  return { dryRun, done, failed, ...(goOn === null ? {} : { next: goOn }) }
+  return { dryRun, done, failed, ...(left.length === 0 ? {} : { left }) }
 }
 
 function settle<Body extends Many>(
@@ -193,44 +303,8 @@ function settle<Body extends Many>(
   dryRun: boolean,
 ): Promise<PromiseSettledResult<Outcome>[]> {
   if (dryRun) return Promise.allSettled(rows.map((row) => action.plan(house, row, body)))
-  const details = { bulk: true, ...(body.filter === undefined ? {} : { filter: body.filter }) }
-  const entries = rows.map(({ runId, id }) => ({ action: action.name, runId, id, details }))
+  const entries = rows.map(({ runId, id }) => ({ action: action.name, runId, id, details: { bulk: true } }))
   return house.audit.all(who, entries, async (_, i) => action.run(house, rows[i]!, body))
-}
-
-async function chosen<Body extends Many>(
-  house: House,
-  action: Action<Body>,
-  { runs, filter, limit = 50, after }: Body,
-) {
-  const store = await house.store()
-  if ((runs === undefined) === (filter === undefined)) {
-    throw new InvalidInputError('body: expected runs or a filter, one of the two.')
-  }
-  if (runs !== undefined) {
-    const found = await Promise.all(runs.map((ref) => store.find(ref)))
-    const rows = new Map(found.flatMap((row) => (row === null ? [] : [[row.runId, row] as const])))
-    return { rows: [...rows.values()], missing: runs.filter((_, i) => found[i] === null), next: null }
-  }
-  const wanted = filterOf(filter!)
-  if (Object.keys(wanted).length === 0) {
-    throw new InvalidInputError(
-      'body.filter: expected a field that says which runs; all of them is not meant by nothing.',
-    )
-  }
-  const status = wanted.status ?? (action.statuses === null ? undefined : [...action.statuses])
-  const page = { limit, ...(after === undefined ? {} : { after }), ...(status === undefined ? {} : { status }) }
-  // Asked of the client first, which checks what a filter may say.
-  const { runs: described, next } = await house.stet.list({ ...wanted, ...page })
-  const byId = new Map(
-    (
-      await store.rows(
-        described.map(({ runId }) => runId),
-        0,
-      )
-    ).map((row) => [row.runId, row]),
-  )
-  return { rows: described.flatMap(({ runId }) => byId.get(runId) ?? []), missing: [], next: next ?? null }
 }
 
 function told(house: House, error: unknown): { code: string; message: string } {

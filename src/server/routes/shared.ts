@@ -24,12 +24,17 @@ export const filterFields = {
   attributes: record(anything(), 'runs with these search attributes'),
   startedAfter: date(),
   startedBefore: date(),
+  closedAfter: date(),
+  closedBefore: date(),
+  idPrefix: text('with which the id begins', 300),
+  parent: name('children of this run, by its run id'),
 }
 export const filter = object({}, filterFields, 'which runs')
 
 /** The filter of the engine; fields that it does not know are left out. */
 export function filterOf(given: Of<typeof filter>): RunFilter {
   const { status, workflow, version, queue, error, attributes, startedAfter, startedBefore } = given
+  const { closedAfter, closedBefore, idPrefix, parent } = given
   return {
     ...(status === undefined || status.length === 0 ? {} : { status: [...status] }),
     ...(workflow === undefined ? {} : { workflow }),
@@ -39,6 +44,10 @@ export function filterOf(given: Of<typeof filter>): RunFilter {
     ...(attributes === undefined ? {} : { attributes: attributes as NonNullable<RunFilter['attributes']> }),
     ...(startedAfter === undefined ? {} : { startedAfter: new Date(startedAfter) }),
     ...(startedBefore === undefined ? {} : { startedBefore: new Date(startedBefore) }),
+    ...(closedAfter === undefined ? {} : { closedAfter: new Date(closedAfter) }),
+    ...(closedBefore === undefined ? {} : { closedBefore: new Date(closedBefore) }),
+    ...(idPrefix === undefined || idPrefix === '' ? {} : { idPrefix }),
+    ...(parent === undefined ? {} : { parent }),
   }
 }
 

@@ -75,9 +75,9 @@ export function readAnswers(
   state: State,
   updates: readonly { readonly runId: string; readonly messageId: string }[],
 ): UpdateAnswer[] {
-  return updates.flatMap(({ runId, messageId }) => {
+  return updates.map(({ runId, messageId }) => {
     const run = state.runs.get(runId)
-    if (run === undefined) return []
+    if (run === undefined) return { answer: null, closed: null, successor: null }
     const seq = run.messageIds.get(messageId) ?? null
     const event = seq === null ? undefined : run.history[seq - 1]
     return {

@@ -14,6 +14,7 @@ export function rowOf(state: State, run: Run): RunRow {
     attributes: copyOf(attributes),
     parent: parentRunId === null ? null : { id: state.runs.get(parentRunId)?.id ?? parentRunId, runId: parentRunId },
     forkedFrom: copyOf(forkedFrom),
+    ...((state.byId.get(id)?.at(-1) ?? run) === run ? {} : { superseded: true as const }),
     historyLength: history.length,
   }
 }
@@ -29,6 +30,8 @@ export function listRuns(state: State, filter: RunFilter): RunList {
 
 function passes(run: Run, filter: RunFilter): boolean {
   const { workflow, version, queue, attributes, error, startedAfter, startedBefore, after } = filter
+  const { idPrefix, parent, closedAfter, closedBefore } = filter
+  const { closedAt } = run
   return (
     (workflow === undefined || run.workflow === workflow) &&
     (version === undefined || run.version === version) &&
@@ -37,6 +40,10 @@ function passes(run: Run, filter: RunFilter): boolean {
     (error === undefined || run.error?.message.toLowerCase().includes(error.toLowerCase()) === true) &&
     (startedAfter === undefined || run.createdAt >= startedAfter.getTime()) &&
     (startedBefore === undefined || run.createdAt < startedBefore.getTime()) &&
+    (idPrefix === undefined || run.id.startsWith(idPrefix)) &&
+    (parent === undefined || run.parentRunId === parent) &&
+    (closedAfter === undefined || (closedAt !== null && closedAt >= closedAfter.getTime())) &&
+    (closedBefore === undefined || (closedAt !== null && closedAt < closedBefore.getTime())) &&
     (after === undefined || run.runId < after)
   )
 }

@@ -105,6 +105,8 @@ export class State {
   /** When each line had its last turn, and how many turns there were. */
   readonly turns = new Map<string, number>()
   turn = 0
+  /** A bulk is to be gone on with. */
+  hasBulks = (): boolean => false
   /** Ends of leases that are held. */
   readonly leases = new Set<() => void>()
   /** By worker: told when the process of the one that it watches is gone. */

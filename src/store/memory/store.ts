@@ -10,6 +10,7 @@ import { StetError } from '../../core/errors.js'
 import type { Store } from '../port.js'
 import type { TestTime } from '../test-time.js'
 import { appendEvents } from './appends.js'
+import { bulksOf } from './bulks.js'
 import { changeRuns } from './changes.js'
 import { tellChildren } from './chores.js'
 import { claimRuns, loadRuns, wakeDue } from './claims.js'
@@ -20,10 +21,12 @@ import { holdLease } from './lease.js'
 import { limitsOf } from './limits.js'
 import { closeUnowned, postMessages, readAnswers, readMessages } from './messages.js'
 import { overviewOf } from './overview.js'
+import { pauseRun, resumeRun } from './pauses.js'
 import { answerQuery, askQuery, collectAnswers, takeQueries } from './queries.js'
 import { listRuns, readResults, rowOf } from './reads.js'
+import { retentionOf } from './retention.js'
 import { startAndPost, startRuns } from './starts.js'
-import { eventOf, makeReady, State } from './state.js'
+import { eventOf, State } from './state.js'
 import { statisticsOf } from './stats.js'
 import { readTime, runningRuns } from './time.js'
 import { transactionStep } from './transactions.js'
@@ -67,24 +70,8 @@ export function createMemoryStore(clock: MemoryClock = new MemoryClock()): Memor
         Object.assign(run, { status: 'blocked', due: null, problem })
         return true
       }),
-    pause: (runId, problem) =>
-      answer(() => {
-        const run = state.runs.get(runId)
-        if (run === undefined || run.owner !== null || (run.status !== 'pending' && run.status !== 'waiting'))
-          return false
-        Object.assign(run, { status: 'paused', problem })
-        return true
-      }),
-    resume: (runId) =>
-      answer(() => {
-        const run = state.runs.get(runId)
-        if (run?.status !== 'blocked' && run?.status !== 'paused') return false
-        Object.assign(run, { problem: null, crashes: 0, crashSeq: 0 })
-        for (const { n, kind } of [...run.inbox.values()]) if (kind === 'pause') run.inbox.delete(n)
-        if (run.claim === 0 && run.due !== null && run.due > state.at()) run.status = 'waiting'
-        else makeReady(run, state.at())
-        return true
-      }),
+    pause: (runId, problem) => answer(() => pauseRun(state, runId, problem)),
+    resume: (runId) => answer(() => resumeRun(state, runId)),
     find: (ref) =>
       answer(() => {
         const run = state.find(ref)
@@ -140,6 +127,8 @@ export function createMemoryStore(clock: MemoryClock = new MemoryClock()): Memor
     ...overviewOf(state, answer, real),
     ...statisticsOf(state, answer, real),
     ...limitsOf(state, answer),
+    ...bulksOf(state, answer),
+    ...retentionOf(state, answer, real),
 
     publish: (hints) => answer(() => state.hints.publish(hints)),
     subscribe: (listener) =>

@@ -27,6 +27,7 @@ export function beat(state: State, { id, ...lanes }: WorkerInfo, real: number, l
     chores: state.chores.size > 0,
     queries: [...state.queries.values()].some(({ takenBy }) => takenBy === null),
     limited: [...state.limits.values()].some((limit) => concernsLanes(limit, lanes)),
+    bulks: state.hasBulks(),
     nextDue: leastOf(waiting.map(({ due }) => due)),
     overdue:
       [...state.workers.values()].some(({ expiresAt }) => expiresAt < real) || open.some((run) => isOrphan(state, run)),

@@ -155,7 +155,7 @@ export function toEvent(row: any): RecordedEvent {
 }
 
 export async function readHistories(
-  db: Db,
+  db: Pick<Db, 'query'>,
   runIds: readonly string[],
   page = historyPage,
 ): Promise<Map<string, RecordedEvent[]>> {

@@ -6,6 +6,7 @@
  *     is looked at what came of them, so no end of a child is lost between two parents.
  * F3. A fork counts as claimed once: what comes along with a first claim is only for histories of one event.
  */
+import { RunNotFoundError } from '../../core/errors.js'
 import { checkKept, childMissing } from '../keep-children.js'
 import type { ExistingRun, ForkRequest } from '../port.js'
 import { floatArray, intArray, textArray } from './arrays.js'
@@ -44,9 +45,12 @@ export async function forkRun(db: Db, request: ForkRequest): Promise<ExistingRun
 }
 
 /** Something came to its end while it was waited for: to be looked at anew. */
-class Changed extends Error {}
+class Changed extends Error {
+  /** As of a conflict between transactions, for whoever made forks inside one. */
+  readonly code = '40001'
+}
 
-async function forkIn(query: Run, request: ForkRequest): Promise<ExistingRun | null> {
+export async function forkIn(query: Run, request: ForkRequest): Promise<ExistingRun | null> {
   const { runId, id, workflow, version, queue, priority, timeoutMs, attributes, origin } = request
   const inserted = await query({
     text: insertRun,
@@ -56,6 +60,7 @@ async function forkIn(query: Run, request: ForkRequest): Promise<ExistingRun | n
     ],
   })
   if (inserted.rowCount === 0) return inTheWay(query, request)
+  if (request.redeliver) await keepOrigin(query, request)
   for (let from = 0; from < request.events.length; from += page) {
     const events = request.events.slice(from, from + page)
     await query({
@@ -83,6 +88,15 @@ async function forkIn(query: Run, request: ForkRequest): Promise<ExistingRun | n
     })
   }
   return null
+}
+
+/** It is not deleted while its signals are copied. */
+async function keepOrigin(query: Run, { origin }: ForkRequest): Promise<void> {
+  const { rows } = await query({
+    text: 'SELECT FROM stet_store.runs WHERE run_id = $1 FOR KEY SHARE',
+    values: [origin.runId],
+  })
+  if (rows.length === 0) throw new RunNotFoundError(origin.runId)
 }
 
 /** What kept the run from being inserted. */
@@ -180,7 +194,8 @@ async function takeChildren(query: Run, { runId, origin, children }: ForkRequest
              FROM stet_store.runs r WHERE r.run_id IN (SELECT unnest($1::text[]))`,
     values: [runIds, origin.runId],
   })
-  if (rows.some(({ status }) => status === 'continued')) throw new Changed()
+  const distinct = new Set(latest.map((each) => each.run_id)).size
+  if (rows.length < distinct || rows.some(({ status }) => status === 'continued')) throw new Changed()
   for (const child of rows) {
     if (!child.open) continue
     checkKept(

@@ -21,6 +21,9 @@ const maxLookedAt = 10_000
 /** Runs that have the attributes in question are looked at all together when they are no more than this. */
 const maxFew = 5_000
 
+/** Runs whose ids begin in some way are looked at all together when they are no more than this. */
+const maxPrefixed = 5_000
+
 /** Runs that may have failed of something. */
 const mayHaveFailed: readonly RunStatus[] = ['failed', 'cancelled', 'terminated']
 
@@ -39,7 +42,7 @@ class Values {
  */
 interface Seek {
   readonly ranges: (values: Values) => string
-  readonly key: readonly ('workflow' | 'version' | 'queue' | 'status')[]
+  readonly key: readonly ('workflow' | 'version' | 'queue' | 'status' | 'parent_run_id')[]
   readonly sees: readonly (keyof RunFilter)[]
   /** What the index is of. */
   readonly only?: string
@@ -52,10 +55,10 @@ interface Found {
 }
 
 /** `lookAt`: runs that it looks at, at most, where it has to look. */
-export async function listRuns(db: Db, filter: RunFilter, lookAt = maxLookedAt): Promise<RunList> {
+export async function listRuns(db: Pick<Db, 'query'>, filter: RunFilter, lookAt = maxLookedAt): Promise<RunList> {
   const { limit, wanted } = checkListFilter(filter)
   if (wanted?.length === 0) return { rows: [], next: null }
-  const few = await listFew(db, filter, wanted, limit + 1)
+  const few = (await listFew(db, filter, wanted, limit + 1)) ?? (await listPrefixed(db, filter, limit + 1))
   const found =
     few === null
       ? await Promise.all(seeksOf(filter, wanted).map((seek) => look(db, filter, seek, limit + 1, lookAt)))
@@ -77,8 +80,10 @@ export async function listRuns(db: Db, filter: RunFilter, lookAt = maxLookedAt):
 // ── where to look ────────────────────────────────────────────────────────────────────────────────
 
 function seeksOf(filter: RunFilter, wanted: readonly RunStatus[] | null): Seek[] {
-  const statuses = wanted ?? (filter.error === undefined ? null : mayHaveFailed)
-  const seeks = inIndexes(filter, statuses)
+  const ended = filter.closedAfter !== undefined || filter.closedBefore !== undefined
+  const statuses = wanted ?? (filter.error !== undefined ? mayHaveFailed : ended ? closedStatuses : null)
+  // Of the children of one run there are few, or the run is what is looked for.
+  const seeks = filter.parent === undefined ? inIndexes(filter, statuses) : [ofParent(filter.parent)]
   const timed = filter.startedAfter !== undefined || filter.startedBefore !== undefined
   return timed ? [...seeks, strays(wanted)] : seeks
 }
@@ -106,6 +111,13 @@ const ofQueue = (queue: string, closed: readonly RunStatus[]): Seek => ({
   key: ['queue', 'status'],
   sees: ['queue', 'status'],
   only: 'r.closed_at IS NOT NULL',
+})
+
+const ofParent = (parent: string): Seek => ({
+  ranges: (values) => `SELECT ${values.add(parent, 'text')} AS parent_run_id`,
+  key: ['parent_run_id'],
+  sees: ['parent'],
+  only: 'r.parent_run_id IS NOT NULL',
 })
 
 /** Of a workflow's versions that have runs, each with each status. */
@@ -139,6 +151,7 @@ const strays = (wanted: readonly RunStatus[] | null): Seek => ({
 
 function conditions(filter: RunFilter, sees: readonly (keyof RunFilter)[], values: Values): string[] {
   const { status, workflow, version, queue, attributes, error, startedAfter, startedBefore } = filter
+  const { idPrefix, parent, closedAfter, closedBefore } = filter
   const left = <T>(key: keyof RunFilter, value: T | undefined, condition: (value: T) => string): string[] =>
     value === undefined || sees.includes(key) ? [] : [condition(value)]
   return [
@@ -148,6 +161,10 @@ function conditions(filter: RunFilter, sees: readonly (keyof RunFilter)[], value
     ...left('queue', queue, (name) => `w.queue = ${values.add(name, 'text')}`),
     ...left('attributes', attributes, (all) => `w.attributes @> ${values.add(JSON.stringify(all), 'jsonb')}`),
     ...left('error', error, (text) => `position(lower(${values.add(text, 'text')}) IN lower(w.error_message)) > 0`),
+    ...left('idPrefix', idPrefix, (text) => `starts_with(w.id, ${values.add(text, 'text')})`),
+    ...left('parent', parent, (runId) => `w.parent_run_id = ${values.add(runId, 'text')}`),
+    ...left('closedAfter', closedAfter, (date) => `w.closed_at >= ${values.add(date, 'timestamptz')}`),
+    ...left('closedBefore', closedBefore, (date) => `w.closed_at < ${values.add(date, 'timestamptz')}`),
     ...left('startedAfter', startedAfter, (date) => `w.created_at >= ${values.add(date, 'timestamptz')}`),
     ...left('startedBefore', startedBefore, (date) => `w.created_at < ${values.add(date, 'timestamptz')}`),
   ]
@@ -181,7 +198,7 @@ function idAt(ms: number): string {
  * stands in the text, or the plan would be one for a tenth of all runs.
  */
 async function look(
-  db: Db,
+  db: Pick<Db, 'query'>,
   filter: RunFilter,
   { ranges, key, sees, only }: Seek,
   most: number,
@@ -231,7 +248,7 @@ const maxTried = 5
 
 /** All runs that have these attributes, if few have one of them; else null. The index of attributes has no order. */
 async function listFew(
-  db: Db,
+  db: Pick<Db, 'query'>,
   filter: RunFilter,
   wanted: readonly RunStatus[] | null,
   most: number,
@@ -257,5 +274,34 @@ async function listFew(
     values: values.all,
   })
   if (rows[0].few > maxFew) return null
+  return { rows: rows.flatMap((row) => (row.run_id === null ? [] : [toRow(row)])), stop: null }
+}
+
+/**
+ * All runs whose ids begin so, if they are few; else null. Callers' ids have an index of their own, which has another
+ * order; generated ones are run ids.
+ */
+async function listPrefixed(db: Pick<Db, 'query'>, filter: RunFilter, most: number): Promise<Found | null> {
+  const { idPrefix = '' } = filter
+  if (idPrefix === '') return null
+  const values = new Values()
+  const [from, to] = [values.add(idPrefix, 'text'), values.add(`${idPrefix}${last}`, 'text')]
+  const rest = conditions(filter, ['idPrefix'], values)
+  if (filter.after !== undefined) rest.push(`w.run_id < ${values.add(filter.after, 'text')}`)
+  const { rows } = await db.query({
+    text: `WITH given AS MATERIALIZED (
+                  SELECT r.* FROM stet_store.runs_named(${from}, ${to}, ${maxPrefixed + 1}) AS g(run_id),
+                         LATERAL (SELECT * FROM stet_store.runs x WHERE x.run_id = g.run_id OFFSET 0) r),
+                made AS MATERIALIZED (
+                  SELECT r.* FROM stet_store.runs r WHERE r.run_id >= ${from} AND r.run_id < ${to} ORDER BY r.run_id LIMIT ${maxPrefixed + 1}),
+                named AS (SELECT * FROM given UNION ALL SELECT * FROM made WHERE id = run_id),
+                page AS MATERIALIZED (SELECT w.run_id FROM named w ${rest.length === 0 ? '' : `WHERE ${rest.join(' AND ')}`}
+                                       ORDER BY w.run_id DESC LIMIT ${most})
+           SELECT s.count, ${rowColumns}
+             FROM (SELECT greatest((SELECT count(*)::int FROM given), (SELECT count(*)::int FROM made)) AS count) s
+             LEFT JOIN (page JOIN stet_store.runs r ON r.run_id = page.run_id) ON s.count <= ${maxPrefixed}`,
+    values: values.all,
+  })
+  if (rows[0].count > maxPrefixed) return null
   return { rows: rows.flatMap((row) => (row.run_id === null ? [] : [toRow(row)])), stop: null }
 }

@@ -253,7 +253,7 @@ export async function readAnswers(
                   CASE WHEN r.status = 'continued' THEN
                     (SELECT e.facts::json ->> 'runId' FROM stet_store.history e WHERE e.run_id = r.run_id ORDER BY e.seq DESC LIMIT 1) END AS successor
              FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u(run_id, message_id, nth)
-             JOIN stet_store.runs r ON r.run_id = u.run_id
+             LEFT JOIN stet_store.runs r ON r.run_id = u.run_id
              LEFT JOIN stet_store.message_ids m ON m.run_id = u.run_id AND m.message_id = u.message_id
              LEFT JOIN stet_store.history h ON h.run_id = m.run_id AND h.seq = m.answer
             ORDER BY u.nth`,

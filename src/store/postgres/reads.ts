@@ -9,7 +9,8 @@ export const rowColumns = `
   r.run_id, r.id, r.workflow, r.version, r.queue, r.priority, r.status, r.owner, r.claim, r.waits, r.problem, r.error_name, r.error_message,
   r.attributes, r.forked_from, r.forked_seq, r.parent_run_id, (SELECT p.id FROM stet_store.runs p WHERE p.run_id = r.parent_run_id) AS parent_id, ${ms('r.due')} AS due, ${ms('r.created_at')} AS created_at, ${ms('r.started_at')} AS started_at,
   ${ms('r.closed_at')} AS closed_at, ${ms('r.deadline')} AS deadline,
-  (SELECT h.seq FROM stet_store.history h WHERE h.run_id = r.run_id ORDER BY h.seq DESC LIMIT 1) AS history_length`
+  (SELECT h.seq FROM stet_store.history h WHERE h.run_id = r.run_id ORDER BY h.seq DESC LIMIT 1) AS history_length,
+  EXISTS (SELECT FROM stet_store.runs n WHERE n.id = r.id AND n.id <> n.run_id AND n.created_at > r.created_at) AS superseded`
 
 export function toRow(row: any): RunRow {
   return {
@@ -33,6 +34,7 @@ export function toRow(row: any): RunRow {
     attributes: row.attributes,
     parent: row.parent_run_id === null ? null : { id: row.parent_id ?? row.parent_run_id, runId: row.parent_run_id },
     forkedFrom: row.forked_from === null ? null : { runId: row.forked_from, seq: row.forked_seq },
+    ...(row.superseded ? { superseded: true as const } : {}),
     historyLength: row.history_length ?? 0,
   }
 }

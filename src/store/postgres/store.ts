@@ -7,6 +7,7 @@ import type { StartRequest, Store } from '../port.js'
 import { alertsOf } from './alerts.js'
 import { appendEvents } from './appends.js'
 import { intArray, textArray } from './arrays.js'
+import { bulksOf } from './bulks.js'
 import { changeInTurn, changeRows } from './changes.js'
 import { tellChildren } from './chores.js'
 import { claimRuns, loadRuns, readHistories, wakeDue } from './claims.js'
@@ -23,6 +24,7 @@ import { overviewOf } from './overview.js'
 import { pauseRun, resumeRun } from './pauses.js'
 import { answerQuery, askQuery, collectAnswers, takeQueries } from './queries.js'
 import { findRun, readResults } from './reads.js'
+import { retentionOf } from './retention.js'
 import { startAndPost, startRuns } from './starts.js'
 import { statisticsOf } from './stats.js'
 import { transactionStep } from './transactions.js'
@@ -170,6 +172,8 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
     ...overviewOf(db),
     ...statisticsOf(db),
     ...limitsOf(db),
+    ...bulksOf(db),
+    ...retentionOf(db),
 
     publish: (hints) => publish(db.rows, hints),
     subscribe: (listener) => subscribe(db, listener),

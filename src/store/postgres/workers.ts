@@ -37,6 +37,7 @@ SELECT (extract(epoch FROM c.at) * 1000)::float8 AS now,
        (SELECT (extract(epoch FROM min(due)) * 1000)::float8 FROM stet_store.runs WHERE status = 'waiting' AND due IS NOT NULL) AS next_due,
        EXISTS (SELECT FROM stet_store.chores) AS chores, EXISTS (SELECT FROM stet_store.queries WHERE taken_by IS NULL) AS queries,
        EXISTS (SELECT FROM stet_store.limits l WHERE (l.scope = 'queue' AND l.name = ANY($3)) OR (l.scope = 'workflow' AND l.name = ANY($4))) AS limited,
+       EXISTS (SELECT FROM stet_store.bulks WHERE state = 'running') AS bulks,
        EXISTS (SELECT FROM stet_store.workers w WHERE w.expires_at < clock_timestamp())
        OR EXISTS (SELECT FROM stet_store.runs r WHERE r.owner IS NOT NULL
                      AND NOT EXISTS (SELECT FROM stet_store.workers w WHERE w.id = r.owner)) 
@@ -75,6 +76,7 @@ export function readBeat({ rows }: Rows): Beat | null {
     chores: row.chores,
     queries: row.queries,
     limited: row.limited,
+    bulks: row.bulks,
     nextDue: row.next_due,
     overdue: row.overdue,
     owned: row.owned,

@@ -25,6 +25,10 @@ export interface Filter {
   readonly attributes?: Readonly<Record<string, unknown>>
   readonly startedAfter?: string
   readonly startedBefore?: string
+  readonly closedAfter?: string
+  readonly closedBefore?: string
+  readonly idPrefix?: string
+  readonly parent?: string
 }
 
 export class FilterError extends Error {
@@ -41,6 +45,10 @@ export const filterKeys = [
   { key: 'attr.', means: 'a search attribute, as attr.tenant:acme' },
   { key: 'after', means: 'started after: a date, today, or how long ago (2h)' },
   { key: 'before', means: 'started before: the same' },
+  { key: 'closedafter', means: 'closed after: the same' },
+  { key: 'closedbefore', means: 'closed before: the same' },
+  { key: 'prefix', means: 'with which the id begins' },
+  { key: 'parent', means: 'children of this run, by its run id' },
   { key: 'id', means: 'id or run id, all of it' },
 ] as const
 
@@ -138,6 +146,10 @@ export function filterOf(parts: readonly Part[], now = Date.now()): Filter {
       filter.version = Number(value)
     } else if (key === 'after') filter.startedAfter = timeOf(key, value, now)
     else if (key === 'before') filter.startedBefore = timeOf(key, value, now)
+    else if (key === 'closedafter') filter.closedAfter = timeOf(key, value, now)
+    else if (key === 'closedbefore') filter.closedBefore = timeOf(key, value, now)
+    else if (key === 'prefix') filter.idPrefix = value
+    else if (key === 'parent') filter.parent = value
     else attributes.push([key.slice('attr.'.length), quoted ? value : typed(value)])
   }
   if (attributes.length > 0) filter.attributes = Object.fromEntries(attributes)
@@ -157,6 +169,8 @@ export function queryOf({ attributes, ...rest }: Filter): Record<string, string 
 
 export function matches(filter: Filter, run: RunItem): boolean {
   const { status, workflow, version, queue, error, attributes, startedAfter, startedBefore } = filter
+  const { closedAfter, closedBefore, idPrefix, parent } = filter
+  const { closedAt } = run
   return (
     (status === undefined || status.includes(run.status)) &&
     (workflow === undefined || run.workflow === workflow) &&
@@ -165,7 +179,11 @@ export function matches(filter: Filter, run: RunItem): boolean {
     (error === undefined || run.error?.message.toLowerCase().includes(error.toLowerCase()) === true) &&
     (attributes === undefined || contains(run.attributes, attributes)) &&
     (startedAfter === undefined || run.createdAt >= startedAfter) &&
-    (startedBefore === undefined || run.createdAt < startedBefore)
+    (startedBefore === undefined || run.createdAt < startedBefore) &&
+    (closedAfter === undefined || (closedAt !== undefined && closedAt >= closedAfter)) &&
+    (closedBefore === undefined || (closedAt !== undefined && closedAt < closedBefore)) &&
+    (idPrefix === undefined || run.id.startsWith(idPrefix)) &&
+    (parent === undefined || run.parent?.runId === parent)
   )
 }
 

@@ -23,6 +23,7 @@ export interface RunItem extends Named {
   readonly parent?: Named
   readonly forkedFrom?: { readonly runId: string; readonly seq: number }
   readonly error?: ErrorJson
+  readonly superseded?: true
   readonly historyLength: number
 }
 

@@ -2,7 +2,7 @@ import { type ReactNode, useEffect, useRef, useState } from 'react'
 import { count } from '../../lib/format.ts'
 import { Problem } from '../../parts/basics.tsx'
 import { Status } from '../../parts/status.tsx'
-import { type BulkAction, doMany, type Progress, type Target } from './bulk.ts'
+import { type BulkAction, doMany, nothingYet, type Progress, type Target } from './bulk.ts'
 
 const says: Readonly<Record<BulkAction, { readonly verb: string; readonly past: string; readonly means: string }>> = {
   cancel: { verb: 'Cancel', past: 'asked to cancel', means: 'Open runs are asked to end; their cleanup runs.' },
@@ -18,16 +18,19 @@ const says: Readonly<Record<BulkAction, { readonly verb: string; readonly past: 
     past: 'tried again',
     means: 'Each failed run goes on from its last failure, as a new run under the same id.',
   },
+  delete: {
+    verb: 'Delete',
+    past: 'deleted',
+    means: 'Closed runs go, with all that is kept of them. What is deleted is gone.',
+  },
   fork: { verb: 'Fork', past: 'forked', means: 'A new run of each, which shares its history up to a place.' },
 }
 
 /** What may be given a reason. */
 const reasoned: readonly BulkAction[] = ['cancel', 'pause', 'terminate']
 /** What ends runs. */
-const final: readonly BulkAction[] = ['cancel', 'terminate']
+const final: readonly BulkAction[] = ['cancel', 'terminate', 'delete']
 
-/** So many are looked at by a dry run before it asks. */
-const looked = 500
 const listed = 100
 
 type Phase = 'asking' | 'looking' | 'planned' | 'doing' | 'over'
@@ -50,15 +53,13 @@ export function BulkDialog({
   const abort = useRef(new AbortController())
   const acted = useRef(false)
   const [phase, setPhase] = useState<Phase>('asking')
-  const [progress, setProgress] = useState<Progress>({ done: [], failed: [], more: true })
+  const [progress, setProgress] = useState<Progress>(nothingYet)
   const [error, setError] = useState<unknown>(null)
   const [reason, setReason] = useState('')
   const [at, setAt] = useState('last-failure')
   const [version, setVersion] = useState('')
   useEffect(() => {
     dialog.current?.showModal()
-    // What is under way ends with its request.
-    return () => abort.current.abort()
   }, [])
   const { verb, past, means } = says[action]
   const body = {
@@ -66,24 +67,23 @@ export function BulkDialog({
     ...(action === 'fork' ? { at: /^\d+$/.test(at) ? Number(at) : at } : {}),
     ...(action === 'fork' && version !== '' ? { version: Number(version) } : {}),
   }
-  const go = async (dryRun: boolean, limit: number) => {
+  const go = async (dryRun: boolean) => {
     abort.current = new AbortController()
     const { signal } = abort.current
     setError(null)
     setPhase(dryRun ? 'looking' : 'doing')
-    setProgress({ done: [], failed: [], more: true })
+    setProgress(nothingYet)
     acted.current ||= !dryRun
     try {
-      setProgress(await doMany(action, target, body, { dryRun, limit, signal, told: setProgress }))
+      setProgress(await doMany(action, target, body, { dryRun, signal, told: setProgress }))
       setPhase(dryRun ? 'planned' : 'over')
     } catch (failed) {
       setError(failed)
       setPhase(dryRun ? 'asking' : 'over')
     }
   }
-  const { done, failed, more } = progress
+  const { done, failed, count: n, not, more, of } = progress
   const busy = phase === 'looking' || phase === 'doing'
-  const n = `${count(done.length)}${more ? ' or more' : ''}`
   return (
     <dialog ref={dialog} className="bulk" aria-label={`${verb} many runs`} onClose={() => onClose(acted.current)}>
       <div className="stack">
@@ -96,7 +96,7 @@ export function BulkDialog({
             className="stack"
             onSubmit={(event) => {
               event.preventDefault()
-              void go(true, looked)
+              void go(true)
             }}
           >
             {reasoned.includes(action) && (
@@ -134,19 +134,22 @@ export function BulkDialog({
           <>
             <p role="status">
               <b>
-                {phase === 'looking' && `Looking: ${count(done.length + failed.length)} runs so far…`}
-                {phase === 'planned' && `${n} ${done.length === 1 && !more ? 'run' : 'runs'} would be ${past}.`}
-                {phase === 'doing' && `${count(done.length)} ${past} so far…`}
-                {phase === 'over' && `${count(done.length)} ${past}${more ? '; then it was stopped' : ''}.`}
+                {phase === 'looking' && `Looking: ${count(n + not)} runs so far…`}
+                {phase === 'planned' &&
+                  `${count(n)}${more ? ' or more' : ''} ${n === 1 && !more ? 'run' : 'runs'} would be ${past}.`}
+                {phase === 'doing' && `${count(n)} ${past} so far…`}
+                {phase === 'over' && `${count(n)} ${past}${more ? '; then it was stopped' : ''}.`}
               </b>{' '}
-              {failed.length > 0 &&
-                `${count(failed.length)} ${phase === 'looking' || phase === 'planned' ? 'cannot be' : 'were not'}.`}
+              {not > 0 && `${count(not)} ${phase === 'looking' || phase === 'planned' ? 'cannot be' : 'were not'}.`}
             </p>
-            {'runs' in target && busy && (
-              <progress max={target.runs.length} value={done.length + failed.length} aria-label="How far it is" />
+            {of !== null && of > 0 && busy && (
+              <progress max={of} value={Math.min(of, n + not)} aria-label="How far it is" />
+            )}
+            {'filter' in target && phase === 'doing' && (
+              <p className="muted">Workers do it, part by part. It goes on when this is closed; Stop ends it.</p>
             )}
             {failed.length > 0 && (
-              <Listed title={phase === 'planned' ? 'Left out' : 'Not done'} total={failed.length}>
+              <Listed title={phase === 'planned' ? 'Left out' : 'Not done'} total={not}>
                 {failed.slice(0, listed).map((each) => (
                   <li key={each.runId}>
                     <span className="mono">{each.id}</span> <span className="muted">{each.message}</span>
@@ -155,7 +158,7 @@ export function BulkDialog({
               </Listed>
             )}
             {done.length > 0 && (
-              <Listed title={phase === 'looking' || phase === 'planned' ? 'Would be done' : 'Done'} total={done.length}>
+              <Listed title={phase === 'looking' || phase === 'planned' ? 'Would be done' : 'Done'} total={n}>
                 {done.slice(0, listed).map((each) => (
                   <li key={each.runId} className="row">
                     <Status status={each.status} /> <span className="mono">{each.id}</span>
@@ -168,18 +171,13 @@ export function BulkDialog({
               </Listed>
             )}
             <div className="row">
-              {phase === 'planned' && done.length > 0 && (
+              {phase === 'planned' && n > 0 && (
                 <button
                   type="button"
                   className={final.includes(action) ? 'danger' : 'primary'}
-                  onClick={() => go(false, Number.POSITIVE_INFINITY)}
+                  onClick={() => go(false)}
                 >
-                  {verb} {more ? 'all that match' : `${count(done.length)} ${done.length === 1 ? 'run' : 'runs'}`}
-                </button>
-              )}
-              {phase === 'planned' && more && (
-                <button type="button" onClick={() => go(true, done.length + failed.length + looked)}>
-                  Look further
+                  {verb} {more ? 'all that match' : `${count(n)} ${n === 1 ? 'run' : 'runs'}`}
                 </button>
               )}
               {phase === 'doing' && (
@@ -192,7 +190,7 @@ export function BulkDialog({
                   Close
                 </button>
               ) : (
-                !busy && <Never dialog={dialog} />
+                phase !== 'looking' && <Never dialog={dialog} busy={phase === 'doing'} />
               )}
             </div>
           </>
@@ -203,10 +201,16 @@ export function BulkDialog({
   )
 }
 
-function Never({ dialog }: { readonly dialog: React.RefObject<HTMLDialogElement | null> }) {
+function Never({
+  dialog,
+  busy = false,
+}: {
+  readonly dialog: React.RefObject<HTMLDialogElement | null>
+  readonly busy?: boolean
+}) {
   return (
     <button type="button" onClick={() => dialog.current?.close()}>
-      Never mind
+      {busy ? 'Close, and let it go on' : 'Never mind'}
     </button>
   )
 }

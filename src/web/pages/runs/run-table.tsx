@@ -107,6 +107,12 @@ function Row({
         <Link href={runHref(run.runId)} className="mono cut" title={`${run.id}\n${run.runId}`}>
           {run.id}
         </Link>
+        {run.superseded === true && (
+          <span className="muted small" title="a later run has its id">
+            {' '}
+            superseded
+          </span>
+        )}
       </td>
       <td className="workflow">
         <span className="cut" title={run.workflow}>

@@ -1,6 +1,6 @@
 /** Runs, newest first: searched, watched, and dealt with in numbers. */
 import { useEffect, useMemo, useRef, useState } from 'react'
-import { useLocation } from 'wouter'
+import { Link, useLocation } from 'wouter'
 import { statuses, sumOf, useCounts } from '../../lib/counts.ts'
 import {
   type Filter,
@@ -72,7 +72,10 @@ export default function RunsPage() {
   }
   return (
     <div className="runs-page stack">
-      <h1>Runs</h1>
+      <div className="row">
+        <h1 className="grow">Runs</h1>
+        <Link href="/bulks">Bulks</Link>
+      </div>
       <Tabs parts={parts} onSearch={search} />
       <Search text={text} found={found} workflows={workflows.map(({ name }) => name)} onSearch={search} />
       {filter !== null && <List key={text} text={text} filter={filter} />}
@@ -126,6 +129,7 @@ function List({ text, filter }: { readonly text: string; readonly filter: Filter
   const place = usePlace()
   const [, go] = useLocation()
   const may = useMay('operate')
+  const mayDelete = useMay('admin')
   const trail = place.all('after')
   const after = trail.at(-1) ?? null
   const wantedSize = Number(place.get('size'))
@@ -218,16 +222,18 @@ function List({ text, filter }: { readonly text: string; readonly filter: Filter
               Choose all that match
             </button>
           )}
-          {bulkActions.map((action) => (
-            <button
-              key={action}
-              type="button"
-              className={action === 'terminate' ? 'danger' : undefined}
-              onClick={() => ask(action)}
-            >
-              {action[0]!.toUpperCase() + action.slice(1)}…
-            </button>
-          ))}
+          {bulkActions
+            .filter((action) => action !== 'delete' || mayDelete)
+            .map((action) => (
+              <button
+                key={action}
+                type="button"
+                className={action === 'terminate' || action === 'delete' ? 'danger' : undefined}
+                onClick={() => ask(action)}
+              >
+                {action[0]!.toUpperCase() + action.slice(1)}…
+              </button>
+            ))}
           <button
             type="button"
             className="plain"
