@@ -22,6 +22,7 @@ import { overviewOf } from './overview.js'
 import { pauseRun, resumeRun } from './pauses.js'
 import { answerQuery, askQuery, collectAnswers, takeQueries } from './queries.js'
 import { findRun, readResults } from './reads.js'
+import { defaultSchema } from './schema.js'
 import { startAndPost, startRuns } from './starts.js'
 import { statisticsOf } from './stats.js'
 import { transactionStep } from './transactions.js'
@@ -45,7 +46,7 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
   )
   return {
     db,
-    description: describe(options.url),
+    description: describe(options.url) + (db.schema === defaultSchema ? '' : `, schema ${db.schema}`),
     alerts: alertsOf(db),
     migrate: () => db.retrying('migrate', () => migrate(db), patient),
 
@@ -107,7 +108,7 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
     versions: (workflow) => db.retrying('count versions', () => countVersions(db, workflow), patient),
 
     holdLease: (worker, leaseMs, beatMs, listener) =>
-      holdLease({ url: options.url, worker, leaseMs, beatMs }, listener),
+      holdLease({ url: options.url, schema: db.schema, worker, leaseMs, beatMs }, listener),
     goneWorkers: () => db.retrying('look for dead workers', () => goneWorkers(db)),
     unregister: async (workerId) => {
       await db.query({ text: 'DELETE FROM stet_store.workers WHERE id = $1', values: [workerId] })
