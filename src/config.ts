@@ -2,8 +2,8 @@
 import { checkAlerts } from './core/alert-rule.js'
 import { InvalidInputError } from './core/errors.js'
 import type { Interceptor } from './core/interceptors.js'
+import { checkSchema } from './core/schema-name.js'
 import type { AlertsConfig, PayloadCodec } from './core/types.js'
-import { checkSchema } from './store/postgres/schema.js'
 
 export interface StetConfig {
   /** Database, when neither the command line nor the environment names one. */

@@ -1,11 +1,12 @@
 /** The database of a command: found by flag, environment, config or as the embedded one; said once; reached at once. */
+
+import { checkSchema, defaultSchema } from '../../core/schema-name.js'
 import type { Log } from '../../core/types.js'
 import { readSettings } from '../../settings.js'
 import { Stet } from '../../stet.js'
 import { codedStore } from '../../store/coded.js'
 import { startEmbedded } from '../../store/embedded/index.js'
 import { reach } from '../../store/postgres/diagnostics.js'
-import { checkSchema, defaultSchema } from '../../store/postgres/schema.js'
 import { createPostgresStore, type PostgresStore } from '../../store/postgres/store.js'
 import { readConfigSchema, readConfigUrl, readEdges } from './config-file.js'
 import { UsageError } from './errors.js'

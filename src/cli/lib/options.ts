@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { durationMs } from '../../core/duration.js'
 import { checkName } from '../../core/ids.js'
+import { checkSchema } from '../../core/schema-name.js'
 import type { Attributes, Duration } from '../../core/types.js'
-import { checkSchema } from '../../store/postgres/schema.js'
 import { UsageError } from './errors.js'
 
 export interface DatabaseOptions {

@@ -6,7 +6,8 @@
  */
 import pg from 'pg'
 import { NoDatabaseError } from '../../core/errors.js'
-import { defaultSchema, namesOf } from './schema.js'
+import { defaultSchema } from '../../core/schema-name.js'
+import { namesOf } from './schema.js'
 
 export interface DbOptions {
   readonly url: string

@@ -9,13 +9,13 @@ import { createHash } from 'node:crypto'
 import pg from 'pg'
 import { InvalidInputError, NoDatabaseError, StetError } from '../../core/errors.js'
 import { newId } from '../../core/ids.js'
+import { defaultSchema } from '../../core/schema-name.js'
 import type { WorkerLanes } from '../port.js'
 import type { TestTime, TimeReading } from '../test-time.js'
 import { intArray, textArray } from './arrays.js'
 import { Db } from './db.js'
 import { migrate } from './migrate.js'
 import { migrations } from './migrations/index.js'
-import { defaultSchema } from './schema.js'
 
 export interface TestDatabase {
   readonly name: string
