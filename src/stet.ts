@@ -9,10 +9,8 @@ import { checkSchema, defaultSchema } from './core/schema-name.js'
 import type * as types from './core/types.js'
 import { Hints } from './hints/hints.js'
 import { StoredAlerts } from './observe/alerts/alerts.js'
-import { readStatistics } from './observe/percentiles.js'
 import { tracedStarts } from './observe/tracing.js'
 import { readSettings } from './settings.js'
-import { codedPost, codedStart, codedStore } from './store/coded.js'
 import type { Store, VersionCount } from './store/port.js'
 import { postInTransaction } from './store/postgres/messages.js'
 import { namedTx, namesOf } from './store/postgres/schema.js'
@@ -177,6 +175,7 @@ export class Stet implements AsyncDisposable {
    * console.log(steps.map(({ step, version, durationMs }) => [step, version, durationMs?.p95]))
    */
   async stats(options: types.StatsOptions = {}): Promise<types.Stats> {
+    const { readStatistics } = await import('./observe/percentiles.js')
     return readStatistics((await this.#ready()).store, options)
   }
 
@@ -249,6 +248,7 @@ export class Stet implements AsyncDisposable {
     const { store, startInTransaction, postInTransaction } = this.#given ?? (await this.#connect())
     const { codec } = this.#options
     if (codec === undefined) return { store, hints: new Hints(store), startInTransaction, postInTransaction }
+    const { codedPost, codedStart, codedStore } = await import('./store/coded.js')
     const coded = codedStore(store, codec)
     return {
       store: coded,
