@@ -3,11 +3,14 @@ import { checkAlerts } from './core/alert-rule.js'
 import { InvalidInputError } from './core/errors.js'
 import type { Interceptor } from './core/interceptors.js'
 import { checkRetention } from './core/retention-rules.js'
+import { checkSchema } from './core/schema-name.js'
 import type { AlertsConfig, PayloadCodec, RetentionConfig } from './core/types.js'
 
 export interface StetConfig {
   /** Database, when neither the command line nor the environment names one. */
   url?: string
+  /** The application's schema in it, when neither the command line nor `STET_SCHEMA` names one. Default `stet`. */
+  schema?: string
   /** Files with workflows: paths, folders or globs, relative to the config file. */
   workflows?: string | string[]
   /** What `stet worker` and `stet dev` listen on. Default: the queues of the workflows. */
@@ -43,13 +46,15 @@ export function checkConfig(config: unknown, what: string): StetConfig {
   if (typeof config !== 'object' || config === null || Array.isArray(config)) {
     throw new InvalidInputError(`${what}: expected an object with options, got ${typeOf(config)}.`)
   }
-  const { url, workflows, queues, concurrency, hints, codec, interceptors, alerts, retention } = config as StetConfig
+  const { url, schema, workflows, queues, concurrency, hints, codec, interceptors, alerts, retention } =
+    config as StetConfig
   const isText = (value: unknown) => typeof value === 'string' && value !== ''
   const areTexts = (value: unknown) => Array.isArray(value) && value.every(isText)
   const refuse = (field: string, expected: string, value: unknown) => {
     throw new InvalidInputError(`${what}, ${field}: expected ${expected}, got ${typeOf(value)}.`)
   }
   if (url !== undefined && !isText(url)) refuse('url', 'a database URL', url)
+  if (schema !== undefined) checkSchema(schema, `${what}, schema`)
   if (workflows !== undefined && !isText(workflows) && !areTexts(workflows)) {
     refuse('workflows', 'a path or glob, or a list of them', workflows)
   }

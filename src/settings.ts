@@ -4,6 +4,8 @@ import { findProjectDir } from './store/embedded/layout.js'
 export interface Settings {
   /** A database URL and where it was found; null: use the embedded Postgres. */
   readonly database: { readonly url: string; readonly from: string } | null
+  /** The schema name of the application; undefined: `stet`, or what the config says. */
+  readonly schema: string | undefined
   readonly production: boolean
   readonly poolSize: number | undefined
   /** Tokens of the dashboard, with commas between them. */
@@ -20,6 +22,7 @@ export function readSettings(explicitUrl?: string | undefined): Settings {
   const { env } = process
   return {
     database: findUrl(explicitUrl),
+    schema: env.STET_SCHEMA || undefined,
     production: env.NODE_ENV === 'production',
     poolSize: env.STET_POOL_SIZE === undefined ? undefined : Number(env.STET_POOL_SIZE),
     dashboardToken: env.STET_DASHBOARD_TOKEN || undefined,

@@ -8,15 +8,15 @@ import { durationMs } from './core/duration.js'
 import { InvalidInputError, NoDatabaseError, StetError } from './core/errors.js'
 import { checkName, newId } from './core/ids.js'
 import type { Interceptor } from './core/interceptors.js'
+import { checkSchema, defaultSchema } from './core/schema-name.js'
 import type * as types from './core/types.js'
 import { Hints } from './hints/hints.js'
 import { StoredAlerts } from './observe/alerts/alerts.js'
-import { readStatistics } from './observe/percentiles.js'
 import { tracedStarts } from './observe/tracing.js'
 import { readSettings } from './settings.js'
-import { codedPost, codedStart, codedStore } from './store/coded.js'
 import type { Store, VersionCount } from './store/port.js'
 import { postInTransaction } from './store/postgres/messages.js'
+import { namedTx, namesOf } from './store/postgres/schema.js'
 import { startInTransaction } from './store/postgres/starts.js'
 import type { PostgresStore } from './store/postgres/store.js'
 import type { WorkerSettings } from './worker/settings.js'
@@ -50,8 +50,10 @@ export function stetOn(backing: Backing, options: Omit<StetSettings, 'url' | 'em
 
 /**
  * The way in: starts runs, talks to them, runs workers. Connects when it is first used. Without a `url` it takes
- * `STET_DATABASE_URL`, `DATABASE_URL`, the `PG*` variables, else the embedded Postgres of the project.
+ * `STET_DATABASE_URL`, `DATABASE_URL`, the `PG*` variables, else the embedded Postgres of the project. Applications that
+ * share a database have a `schema` each, and nothing of each other's; without one it takes `STET_SCHEMA`, else `stet`.
  *
+ * @throws InvalidInputError for a schema that cannot be an application's own
  * @throws NoDatabaseError (from the first call that needs a database) when there is none to be had
  * @example
  * await using stet = new Stet()
@@ -60,6 +62,7 @@ export function stetOn(backing: Backing, options: Omit<StetSettings, 'url' | 'em
  */
 export class Stet implements AsyncDisposable {
   readonly #options: StetSettings
+  readonly #schema: string
   readonly #given: Backing | undefined
   readonly #log: types.Log
   readonly #client: Client
@@ -71,9 +74,6 @@ export class Stet implements AsyncDisposable {
     if (options === null || typeof options !== 'object') {
       throw new InvalidInputError(`new Stet: expected options, got ${String(options)}.`)
     }
-    if (options.schema !== undefined) {
-      throw new StetError('not_available', 'new Stet: the option schema is not part of this release of stet.')
-    }
     const { codec } = options
     if (codec !== undefined && (typeof codec?.encode !== 'function' || typeof codec?.decode !== 'function')) {
       throw new InvalidInputError('new Stet: codec: expected an object with encode(bytes) and decode(bytes).')
@@ -81,7 +81,11 @@ export class Stet implements AsyncDisposable {
     this.#options = options
     this.#given = (options as { readonly [given]?: Backing })[given]
     this.#log = options.log ?? silentBelowWarning
-    const { production } = readSettings()
+    const { production, schema = defaultSchema } = readSettings()
+    this.#schema =
+      options.schema === undefined
+        ? checkSchema(schema, 'STET_SCHEMA')
+        : checkSchema(options.schema, 'new Stet: schema')
     const needsUrl = this.#given === undefined && options.embedded !== true
     if (needsUrl && production && readSettings(options.url).database === null) {
       throw new NoDatabaseError(
@@ -222,6 +226,7 @@ export class Stet implements AsyncDisposable {
    * console.log(steps.map(({ step, version, durationMs }) => [step, version, durationMs?.p95]))
    */
   async stats(options: types.StatsOptions = {}): Promise<types.Stats> {
+    const { readStatistics } = await import('./observe/percentiles.js')
     return readStatistics((await this.#ready()).store, options)
   }
 
@@ -302,6 +307,7 @@ export class Stet implements AsyncDisposable {
     const { store, startInTransaction, postInTransaction } = this.#given ?? (await this.#connect())
     const { codec } = this.#options
     if (codec === undefined) return { store, hints: new Hints(store), startInTransaction, postInTransaction }
+    const { codedPost, codedStart, codedStore } = await import('./store/coded.js')
     const coded = codedStore(store, codec)
     return {
       store: coded,
@@ -327,6 +333,7 @@ export class Stet implements AsyncDisposable {
     }
     const store = createPostgresStore({
       url,
+      schema: this.#schema,
       ...(poolSize === undefined ? {} : { poolSize }),
       onWarning: (message) => this.#log.warn(message),
     })
@@ -336,7 +343,12 @@ export class Stet implements AsyncDisposable {
       await store.close()
       throw error
     }
-    return { store, startInTransaction, postInTransaction }
+    const named = namesOf(this.#schema)
+    return {
+      store,
+      startInTransaction: (tx, requests) => startInTransaction(namedTx(tx, named), requests),
+      postInTransaction: (tx, message) => postInTransaction(namedTx(tx, named), message),
+    }
   }
 }
 

@@ -236,6 +236,12 @@ export async function caller(stet: Stet, tx: agreed.Tx): Promise<void> {
   run.id = 'x'
   // @ts-expect-error no such option
   new Stet({ database: 'x' })
+  new Stet({ schema: 'billing' })
+  // @ts-expect-error a schema has a name
+  new Stet({ schema: 7 })
+  defineConfig({ schema: 'billing' })
+  // @ts-expect-error also in the config
+  defineConfig({ schema: 7 })
 }
 
 // ── inside a workflow ────────────────────────────────────────────────────────────────────────────

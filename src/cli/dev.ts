@@ -65,6 +65,7 @@ async function run(files: string[], options: Options): Promise<void> {
   if (served !== null) say(`${paintTalk('bold', 'dashboard')} ${served.url}`)
   const spec: WorkerSpec = {
     url: database.url,
+    schema: database.schema,
     patterns,
     queues: options.queues ?? config.queues ?? null,
     concurrency: options.concurrency ?? config.concurrency ?? null,

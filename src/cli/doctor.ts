@@ -122,16 +122,17 @@ async function checkDatabase(store: PostgresStore, embedded: boolean): Promise<F
     const { dataDir, cacheDir } = embeddedPaths(readSettings().embedded)
     findings.push({ check: 'embedded', status: 'ok', message: `binaries in ${cacheDir}, data in ${dataDir}` })
   }
+  const { schema } = store.db
   const migration = await currentMigration(store.db)
   if (migration !== latestMigration) {
     findings.push({
       check: 'schema',
       status: 'warn',
-      message: `at migration ${migration} of ${latestMigration}`,
+      message: `${schema}: at migration ${migration} of ${latestMigration}`,
       fix: 'The first process that connects migrates it. To do it now: stet migrate',
     })
     if (migration === 0) return findings
-  } else findings.push({ check: 'schema', status: 'ok', message: `at migration ${migration}` })
+  } else findings.push({ check: 'schema', status: 'ok', message: `${schema}: at migration ${migration}` })
   const workers = await liveWorkers(store.db)
   const shown = workers.map(({ host, pid, workflows }) => {
     return `${clean(host)}:${pid} (${workflows.map(({ name, version }) => `${clean(name)}@${version}`).join(', ')})`

@@ -79,7 +79,10 @@ async function run(target: string | undefined, options: Options): Promise<void> 
     if (!fits) process.exitCode = exit.nondeterminism
     return
   }
-  const { headerText, liveText, reportJson, traceText, verdictText } = await import('./lib/replay/text.js')
+  const [{ headerText, reportJson, traceText, verdictText }, { liveText }] = await Promise.all([
+    import('./lib/replay/text.js'),
+    import('./lib/replay/screen.js'),
+  ])
   const result = debugged
     ? await underDebugger(history, workflows, options)
     : await quietly(() => trace(history, workflows, options))

@@ -67,9 +67,10 @@ async function run(files: string[], options: Options): Promise<void> {
   // Told before a database is looked for: no database makes up for a wrong path.
   await findFiles(patterns ?? undefined)
   const { config = {} } = (await readConfig()) ?? {}
-  const { url } = await findDatabase(options)
+  const { url, schema } = await findDatabase(options)
   const spec: WorkerSpec = {
     url,
+    schema,
     patterns,
     queues: options.queues ?? config.queues ?? null,
     concurrency: options.concurrency ?? config.concurrency ?? null,

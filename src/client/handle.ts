@@ -23,10 +23,9 @@ import { schemaOf } from '../core/workflow.js'
 import { requestPause } from '../store/asks.js'
 import type { Client } from './client.js'
 import { describeRow } from './describe.js'
-import { forkRun, retryRun, storedOrigin } from './forks.js'
 import { outputOf } from './results.js'
 import { deleteRun } from './retention.js'
-import { type Reason, why } from './why.js'
+import type { Reason } from './why.js'
 
 /** One run, by its id (the latest run under it) or its run id. */
 export class RunHandle implements Handle<any> {
@@ -77,6 +76,7 @@ export class RunHandle implements Handle<any> {
 
   /** The first true reason why the run is where it is. Codes: `WhyCode` in `why/reason.ts`; they are stable. */
   async why(): Promise<Reason> {
+    const { why } = await import('./why.js')
     return why((await this.#client.backend()).store, this.#ref)
   }
 
@@ -155,12 +155,14 @@ export class RunHandle implements Handle<any> {
   }
 
   async retry(): Promise<RunHandle> {
+    const { retryRun } = await import('./forks.js')
     const row = await this.#client.row(this.#ref)
     const { id, runId } = await retryRun(await this.#client.backend(), row)
     return new RunHandle(this.#client, id, runId)
   }
 
   async fork(options: ForkOptions): Promise<RunHandle> {
+    const { forkRun, storedOrigin } = await import('./forks.js')
     const row = await this.#client.row(this.#ref)
     const backend = await this.#client.backend()
     const { id, runId } = await forkRun(backend, await storedOrigin(backend.store, row), options)

@@ -20,15 +20,21 @@ const maxKnownSteps = 10_000
  */
 class StepPlaces {
   readonly #known = new Map<string, string | undefined>()
+  /** The one that was asked for last: in a loop it is asked for again. */
+  #last: { readonly name: string; readonly text: string; readonly where: string | undefined } | null = null
 
   find(name: string, fn: unknown): string | undefined {
-    const key = `${name.replace(/\d+/g, '#')}\n${String(fn)}`
-    const where = this.#known.get(key)
-    if (where !== undefined || this.#known.has(key)) return where
-    if (this.#known.size >= maxKnownSteps) this.#known.clear()
-    const found = callsite()
-    this.#known.set(key, found)
-    return found
+    const text = String(fn)
+    if (this.#last?.name === name && this.#last.text === text) return this.#last.where
+    const key = `${name.replace(/\d+/g, '#')}\n${text}`
+    let where = this.#known.get(key)
+    if (where === undefined && !this.#known.has(key)) {
+      if (this.#known.size >= maxKnownSteps) this.#known.clear()
+      where = callsite()
+      this.#known.set(key, where)
+    }
+    this.#last = { name, text, where }
+    return where
   }
 }
 

@@ -33,6 +33,8 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 export interface ExecutionHooks {
   /** A turn has closed: take the commands, look at the outcome. */
   turnClosed(): void
+  /** Of `deliverRecorded`: an event was applied, and its turn, if it has one, has closed. Take the commands or leave them. */
+  recordedApplied?(): void
   /** Code of the run did something outside its turn; called at most once, after `blockage` was set. */
   blockedOutsideTurn?(): void
   /** A continuation of the run was resumed outside its turn: perhaps it awaits something that is not recorded. */

@@ -25,7 +25,8 @@ import { type EventDraft, type EventFacts, isTerminal, type RecordedEvent } from
 import type { Command, ExecutionHooks, LogLevel, Outcome, RunIdentity } from './execution-types.js'
 import { Frontier } from './frontier.js'
 import { Handlers } from './handlers.js'
-import { type Blockage, blockageOf, type CodeState, compareEnd, compareOperation, type Misfit } from './misfit.js'
+import type { CodeState, Misfit } from './misfit.js'
+import { type Blockage, blockageOf, compareEnd, compareOperation, nothingWakes } from './misfit.js'
 import { type Asker, type ChildRequest, Operation, type OperationRequest } from './operation.js'
 import { randomFrom } from './random.js'
 import { childFailure, stepFailure } from './recorded-failures.js'
@@ -121,14 +122,18 @@ export class Execution implements TurnSource, Turn, Asker {
 
   /**
    * Delivers a recorded history up to its end or the first mismatch, then calls `done`. No `turnClosed` is called and
-   * no commands are left: what still waits for its event is in `pending`. `history`: all of it, if these are a part.
+   * no commands are left: what still waits for its event is in `pending`. `history`: all of it, if these are a part. An
+   * event is still delivered in a turn of its own; only the one who delivers it is not asked in between.
    */
   deliverRecorded(events: readonly RecordedEvent[], done: () => void, history = events): void {
     let i = 0
     this.#recorded = true
     this.expect(history)
     const next = (): Turn | null => {
-      while (i < events.length && this.blockage === null) if (this.#accept(events[i++]!)) return this
+      while (i < events.length && this.blockage === null) {
+        if (this.#accept(events[i++]!)) return this
+        this.#hooks.recordedApplied?.()
+      }
       return null
     }
     enqueueRecorded(next, events.length, () => {
@@ -263,16 +268,12 @@ export class Execution implements TurnSource, Turn, Asker {
     this.#event = null
     if (this.#dropped) return
     if (this.blockage === null && this.outcome === null && !this.#canGoOn) {
-      this.#block({
-        code: 'unrecorded_await',
-        message:
-          this.conditions.size > 0
-            ? 'the workflow awaits a condition, and nothing that stet knows of can make it true: no operation is pending and no signal or update has a handler.'
-            : 'the workflow awaits something that is not recorded, so nothing that stet knows of can wake it. Wrap it in ctx.step(name, fn).',
-      })
+      this.#block(nothingWakes(this.conditions.size > 0))
     }
-    if (this.#recorded) this.#commands.length = 0
-    else this.#hooks.turnClosed()
+    if (this.#recorded) {
+      this.#hooks.recordedApplied?.()
+      this.#commands.length = 0
+    } else this.#hooks.turnClosed()
   }
 
   #apply(event: RecordedEvent): void {

@@ -30,6 +30,7 @@ export function compareOperation(
   { outcome, pending }: CodeState,
 ): Misfit | null {
   const kind = kindOf(event)
+  if (operation?.kind === kind && operation.name === event.name) return null
   const expected = `operation ${event.op}: ${describeOperation(kind, event.name)}`
   if (operation === undefined) {
     const actual =
@@ -38,7 +39,6 @@ export function compareOperation(
         : `not asked for; the workflow waits for ${waits(pending) || 'nothing'}`
     return { expected, actual, where: [...pending].at(-1)?.where }
   }
-  if (operation.kind === kind && operation.name === event.name) return null
   return { expected, actual: `operation ${event.op}: ${operation.describe()}`, where: operation.where }
 }
 
@@ -47,6 +47,14 @@ const ends: Partial<Record<RecordedEvent['type'], string>> = {
   RunFailed: 'failed',
   RunCancelled: 'cancelled',
   RunContinued: 'continued',
+}
+
+/** A turn has ended after which the function waits for nothing that is recorded. */
+export function nothingWakes(awaitsCondition: boolean): Blockage {
+  const message = awaitsCondition
+    ? 'the workflow awaits a condition, and nothing that stet knows of can make it true: no operation is pending and no signal or update has a handler.'
+    : 'the workflow awaits something that is not recorded, so nothing that stet knows of can wake it. Wrap it in ctx.step(name, fn).'
+  return { code: 'unrecorded_await', message }
 }
 
 /** The event that closes a run finds the function ended in the same way. Null: it does. */

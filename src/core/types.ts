@@ -283,6 +283,7 @@ export interface StartOptions {
 }
 export interface StetOptions {
   url?: Maybe<string>
+  /** The application's own schema: `billing` has views and functions, `billing_store` the tables. Default `stet`. */
   schema?: string
   embedded?: boolean
   codec?: PayloadCodec

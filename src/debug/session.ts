@@ -41,6 +41,7 @@ export class ReplaySession {
   #known = 0
   #suspected = false
   #closed: (() => void) | null = null
+  #applied: (() => void) | null = null
 
   constructor(
     definition: Definition,
@@ -53,6 +54,7 @@ export class ReplaySession {
     this.#events = events
     this.execution = new Execution(definition, identity, {
       turnClosed: () => this.#closed?.(),
+      recordedApplied: () => this.#applied?.(),
       suspected: () => {
         this.#suspected = true
       },
@@ -71,6 +73,23 @@ export class ReplaySession {
       this.#closed = resolve
       if (!execution.deliver(event)) resolve()
     })
+    return this.#stepOf(event)
+  }
+
+  /**
+   * Applies all that is left, as `next` does one by one, and tells of each event when its turn has closed. Nobody waits
+   * in between, which takes half as long; so nothing can be done in between either.
+   */
+  async rest(told: (step: Step) => void): Promise<void> {
+    const left = this.#events.slice(this.#next)
+    this.#applied = () => told(this.#stepOf(this.#events[this.#next++]!))
+    await new Promise<void>((resolve) => this.execution.deliverRecorded(left, resolve, this.#events))
+    this.#applied = null
+  }
+
+  /** What an event brought about that has just been applied. */
+  #stepOf(event: RecordedEvent): Step {
+    const { execution } = this
     const settled: Operation[] = []
     for (const command of execution.takeCommands()) if (command.do === 'abandon') settled.push(command.operation)
     const own = event.op === null ? undefined : execution.operation(event.op)

@@ -4,7 +4,7 @@ import type { Blockage, Outcome, RunIdentity } from '../core/execution.js'
 import type { Operation } from '../core/operation.js'
 import type { Log } from '../core/types.js'
 import type { Definition } from '../core/workflow.js'
-import { bodyToRun, type LiveResult } from './live.js'
+import type { LiveResult } from './live.js'
 import { ReplaySession, type SessionHooks, type Step } from './session.js'
 
 export interface Whole {
@@ -35,6 +35,12 @@ export async function replayWhole(
     hooks(() => session),
   )
   const steps: Step[] = []
+  if (live.size === 0) {
+    await session.rest((step) => steps.push(step))
+    return { steps, live: [], ...(await session.verdict()) }
+  }
+  // Loaded by those alone who want it: it brings what attempts at steps need.
+  const { bodyToRun } = await import('./live.js')
   const results: LiveResult[] = []
   const bodies = new Map<number, (settledBy: RecordedEvent | null) => Promise<LiveResult>>()
   for (;;) {
@@ -47,7 +53,6 @@ export async function replayWhole(
     const step = await session.next()
     if (step === null) break
     steps.push(step)
-    if (live.size === 0) continue
     for (const operation of step.asked) {
       const run = live.has(operation.name) ? bodyToRun(operation, identity.runId, silent) : null
       if (run !== null) bodies.set(operation.index, run)

@@ -156,7 +156,7 @@ describe('doctor', () => {
     const place = { cwd: project('module', { 'workflows/bad.ts': `throw new Error('bad')\n` }), url }
     const report = await stetJson(['doctor'], place, 1)
     expect(find(report, 'workflows')).toMatchObject([{ status: 'fail', message: expect.stringContaining('bad.ts:1') }])
-    const schema = [{ status: 'warn', message: expect.stringMatching(/^at migration 0 of \d+$/) }]
+    const schema = [{ status: 'warn', message: expect.stringMatching(/^stet: at migration 0 of \d+$/) }]
     expect(find(report, 'schema')).toMatchObject(schema)
     expect(find(await stetJson(['doctor'], place, 1), 'schema')).toMatchObject(schema)
   })

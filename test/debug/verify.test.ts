@@ -2,10 +2,11 @@ import { describe, expect, test } from 'vitest'
 import { encode, encodeError } from '../../src/core/codec.js'
 import type { EventType, RecordedEvent } from '../../src/core/events.js'
 import { replay } from '../../src/core/replay.js'
+import { shared } from '../../src/core/state.js'
 import type { Ctx } from '../../src/core/types.js'
 import { compareOutcome, verifyReplay } from '../../src/core/verify.js'
-import { definition, workflow } from '../../src/core/workflow.js'
-import { ReplaySession } from '../../src/debug/session.js'
+import { definition, signal, workflow } from '../../src/core/workflow.js'
+import { ReplaySession, type Step } from '../../src/debug/session.js'
 
 const identity = { id: 'r', runId: 'run_r', workflow: 'w', version: 1, queue: 'default' }
 const of = (fn: (ctx: Ctx) => Promise<unknown>) => definition(workflow('w', fn))!
@@ -110,6 +111,70 @@ test('a session tells what was asked for at each event, and stops at a mismatch'
   await changed.next()
   expect(await changed.next()).toMatchObject({ event: { seq: 2 }, blockage: { code: 'nondeterminism' } })
   expect(await changed.next()).toBeNull()
+})
+
+describe('all that is left in one go tells what one event after another tells', () => {
+  const ready = signal<number>('ready')
+  const story = async (ctx: Ctx) => {
+    const got: number[] = []
+    ctx.onSignal(ready, (n) => void got.push(n))
+    const [a] = await Promise.all([ctx.step('a', () => 0), ctx.step('b', () => 0)])
+    await ctx.condition(() => got.length === 2)
+    await Promise.race([ctx.sleep('1h'), ctx.step('c', () => 0)])
+    return [a, got]
+  }
+  const told = history(
+    [...started],
+    ['StepScheduled', 1, 'a'],
+    ['SignalReceived', null, 'ready', 1],
+    [...done(2, 'b', 2)],
+    ['AttemptFailed', 1, 'a', new Error('not yet')],
+    [...done(1, 'a', 1)],
+    ['SignalReceived', null, 'ready', 2],
+    ['TimerStarted', 3, 'sleep'],
+    [...done(4, 'c', 4)],
+    ['RunCompleted', null, null, [1, [1, 2]]],
+  )
+  const hole = told.map((event) => (event.seq > 6 ? { ...event, seq: event.seq + 1 } : event))
+  const cases: [string, (ctx: Ctx) => Promise<unknown>, RecordedEvent[], number][] = [
+    ['a whole run, with events that have no turn', story, told, 10],
+    ['a run that goes on', story, told.slice(0, 7), 7],
+    ['code that does not fit', async (ctx) => [await story(ctx), ctx.step('d', () => 0)], told.with(8, done4('x')), 9],
+    ['a history with a hole', story, hole, 7],
+    ['code that knows no such signal', async (ctx) => ctx.step('a', () => 0), told, 3],
+    ['code that awaits what is not recorded', async () => new Promise(() => {}), told, 1],
+  ]
+  function done4(name: string): RecordedEvent {
+    return { ...told[8]!, name }
+  }
+
+  test.each(cases)('%s', async (_, fn, events, length) => {
+    const plain = ({ event, asked, settled, conditions, outcome, blockage }: Step) => ({
+      ...{ event: event.seq, conditions, outcome, blockage: blockage?.message },
+      ...{ asked: asked.map((each) => each.describe()), settled: settled.map((each) => each.describe()) },
+    })
+    const byOne = new ReplaySession(of(fn), identity, events)
+    const expected = []
+    for (let step = await byOne.next(); step !== null; step = await byOne.next()) expected.push(plain(step))
+    const session = new ReplaySession(of(fn), identity, events)
+    const found: ReturnType<typeof plain>[] = []
+    await session.rest((step) => {
+      expect(shared.current).toBeNull()
+      found.push(plain(step))
+    })
+    expect(found).toEqual(expected)
+    expect(found).toHaveLength(length)
+    expect(await session.verdict()).toMatchObject({ outcome: byOne.execution.outcome })
+  })
+
+  test('also from the middle', async () => {
+    const session = new ReplaySession(of(story), identity, told)
+    for (let i = 0; i < 4; i++) await session.next()
+    const seqs: number[] = []
+    await session.rest(({ event }) => seqs.push(event.seq))
+    expect(seqs).toEqual([5, 6, 7, 8, 9, 10])
+    expect(session.execution.outcome).toEqual({ type: 'completed', value: [1, [1, 2]] })
+  })
 })
 
 test('an error is compared by name and message', () => {

@@ -28,6 +28,11 @@ export async function readConfigUrl(): Promise<{ url: string; from: string } | n
   return found?.config.url === undefined ? null : { url: found.config.url, from: found.name }
 }
 
+/** The application's schema that the config names. */
+export async function readConfigSchema(): Promise<string | undefined> {
+  return (await readIfItNames('schema'))?.config.schema
+}
+
 /** The codec and the interceptors of the config. */
 export async function readEdges(): Promise<Pick<StetConfig, 'codec' | 'interceptors'>> {
   const { codec, interceptors } = (await readIfItNames('codec|interceptors'))?.config ?? {}

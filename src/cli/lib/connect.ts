@@ -1,4 +1,6 @@
 /** The database of a command: found by flag, environment, config or as the embedded one; said once; reached at once. */
+
+import { checkSchema, defaultSchema } from '../../core/schema-name.js'
 import type { Log } from '../../core/types.js'
 import { readSettings } from '../../settings.js'
 import { Stet } from '../../stet.js'
@@ -6,13 +8,15 @@ import { codedStore } from '../../store/coded.js'
 import { startEmbedded } from '../../store/embedded/index.js'
 import { reach } from '../../store/postgres/diagnostics.js'
 import { createPostgresStore, type PostgresStore } from '../../store/postgres/store.js'
-import { readConfigUrl, readEdges } from './config-file.js'
+import { readConfigSchema, readConfigUrl, readEdges } from './config-file.js'
 import { UsageError } from './errors.js'
 import type { DatabaseOptions } from './options.js'
 import { clean, paintTalk, say } from './term.js'
 
 export interface Database {
   readonly url: string
+  /** The application's schema in it. */
+  readonly schema: string
   /** For people; no password in it. */
   readonly description: string
   /** True: this call started the embedded server. */
@@ -26,6 +30,8 @@ export interface Database {
  */
 export async function findDatabase(options: DatabaseOptions): Promise<Database> {
   const settings = readSettings(options.databaseUrl)
+  const schema = await findSchema(options)
+  const named = (place: string) => (schema === defaultSchema ? place : `${place}, schema ${schema}`)
   let found = settings.database
   if (options.databaseUrl !== undefined) found = { url: options.databaseUrl, from: '--database-url' }
   found ??= await readConfigUrl()
@@ -33,19 +39,27 @@ export async function findDatabase(options: DatabaseOptions): Promise<Database> 
     // Refuses in production, with the reason.
     if (settings.production) new Stet()
     const { url, started, version } = await startEmbedded({ ...settings.embedded, log: tell })
-    const description = `embedded Postgres ${version} of ${settings.embedded.projectDir}`
+    const description = named(`embedded Postgres ${version} of ${settings.embedded.projectDir}`)
     tell(`database: ${description}`)
-    return { url, description, started, embedded: true }
+    return { url, schema, description, started, embedded: true }
   }
   if (!/^postgres(ql)?:\/\//.test(found.url)) {
     throw new UsageError(
       `${found.from}: expected a URL that begins with postgres://, as postgres://user:password@host:5432/database.`,
     )
   }
-  const description = `${placeOf(found.url)} (${found.from})`
+  const description = named(`${placeOf(found.url)} (${found.from})`)
   tell(`database: ${description}`)
   await reach(found.url)
-  return { url: found.url, description, started: false, embedded: false }
+  return { url: found.url, schema, description, started: false, embedded: false }
+}
+
+/** By flag, environment, config; else the default. */
+async function findSchema(options: DatabaseOptions): Promise<string> {
+  if (options.schema !== undefined) return options.schema
+  const { schema } = readSettings()
+  if (schema !== undefined) return checkSchema(schema, 'STET_SCHEMA')
+  return (await readConfigSchema()) ?? defaultSchema
 }
 
 export interface Connection extends AsyncDisposable {
@@ -61,7 +75,8 @@ export async function connect(
 ): Promise<Connection> {
   const database = await findDatabase(options)
   // Commands do one thing after another: one connection is enough.
-  const stet = new Stet({ url: database.url, poolSize: 1, log: talkingLog, ...(await readEdges()), ...settings })
+  const { url, schema } = database
+  const stet = new Stet({ url, schema, poolSize: 1, log: talkingLog, ...(await readEdges()), ...settings })
   const { store } = await stet.internals()
   return { stet, store, database, [Symbol.asyncDispose]: () => stet.close() }
 }
@@ -69,7 +84,7 @@ export async function connect(
 /** The store alone, as the database is: nothing is migrated. */
 export async function openStore(options: DatabaseOptions): Promise<{ store: PostgresStore; database: Database }> {
   const database = await findDatabase(options)
-  const store = createPostgresStore({ url: database.url, poolSize: 1, onWarning: tell })
+  const store = createPostgresStore({ url: database.url, schema: database.schema, poolSize: 1, onWarning: tell })
   const { codec } = await readEdges()
   return { store: codec === undefined ? store : codedStore(store, codec), database }
 }

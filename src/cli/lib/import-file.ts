@@ -4,7 +4,7 @@
  * A file that imports 'stet' may get a copy of the package of its own (the CommonJS loader of tsx makes one): whatever
  * is looked for in it is recognised by a brand, never by identity.
  */
-import { createRequire } from 'node:module'
+import Module, { createRequire } from 'node:module'
 import { extname, relative, sep } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { firstUserFrame } from '../../core/callsite.js'
@@ -18,9 +18,13 @@ function loadTypeScript(): Promise<void> {
   ready ??= (async () => {
     // A package that is not a module has its .ts files loaded by require, so both hooks are needed. What the files
     // will import is loaded before there are hooks and source maps: those would take 100 ms over it.
-    const [esm, cjs] = await Promise.all([import('tsx/esm/api'), import('tsx/cjs/api'), import('../../stet.js')])
-    esm.register()
-    cjs.register()
+    await import('../../stet.js')
+    if ('registerHooks' in Module) (await import('tsx/esm/api')).register()
+    // Where hooks run in a thread of their own it has all that they need: loading it here as well, which the API of tsx
+    // does, takes 50 ms. The data may be anything; without any, tsx takes itself for a `--loader`.
+    else Module.register('tsx/esm', { parentURL: import.meta.url, data: {} })
+    // Its other half, as CommonJS: as a module it takes twice as long.
+    createRequire(import.meta.url)('tsx/cjs/api').register()
   })()
   return ready
 }

@@ -3,11 +3,13 @@ import { readFileSync } from 'node:fs'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { durationMs } from '../../core/duration.js'
 import { checkName } from '../../core/ids.js'
+import { checkSchema } from '../../core/schema-name.js'
 import type { Attributes, Duration } from '../../core/types.js'
 import { UsageError } from './errors.js'
 
 export interface DatabaseOptions {
   databaseUrl?: string
+  schema?: string
 }
 export interface OutputOptions {
   output?: 'text' | 'json'
@@ -15,10 +17,16 @@ export interface OutputOptions {
 }
 
 export function withDatabase(command: Command): Command {
-  return command.option(
-    '-d, --database-url <url>',
-    'database (default: STET_DATABASE_URL, DATABASE_URL, PG*, the url of stet.config, else the embedded Postgres)',
-  )
+  return command
+    .option(
+      '-d, --database-url <url>',
+      'database (default: STET_DATABASE_URL, DATABASE_URL, PG*, the url of stet.config, else the embedded Postgres)',
+    )
+    .option(
+      '--schema <name>',
+      "the application's schema in it (default: STET_SCHEMA, the schema of stet.config, else stet)",
+      asSchema,
+    )
 }
 
 export function withOutput(command: Command): Command {
@@ -61,6 +69,8 @@ export const asName = parser((value) => {
   checkName(value, 'name')
   return value
 })
+
+const asSchema = parser((value) => checkSchema(value, 'schema'))
 
 export const asDuration = parser((value) => {
   const duration = (/^\d+$/.test(value) ? Number(value) : value) as Duration

@@ -21,6 +21,8 @@ import { listNames, loadWorkflows } from './workflow-files.js'
 /** Everything that a worker process is told; plain data, as it may go to a child process. */
 export interface WorkerSpec {
   readonly url: string
+  /** The application's schema. */
+  readonly schema: string
   readonly patterns: readonly string[] | null
   readonly queues: readonly string[] | null
   readonly concurrency: WorkerOptions['concurrency'] | null
@@ -50,7 +52,7 @@ export async function runWorker(
   const log = createWorkerLog(spec.pretty, { pid: process.pid })
   const { found } = await loadWorkflows(spec.patterns ?? undefined)
   const edges = await readEdges()
-  const stet = new Stet({ url: spec.url, log, ...edges })
+  const stet = new Stet({ url: spec.url, schema: spec.schema, log, ...edges })
   let metrics: MetricsServer | null = null
   let alerts: AlertEvaluator | null = null
   try {

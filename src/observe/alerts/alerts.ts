@@ -6,7 +6,6 @@ import { checkName } from '../../core/ids.js'
 import type { Alert, AlertRule, AlertRuleStatus, Alerts, AlertTest, Duration } from '../../core/types.js'
 import type { AlertStore, StoredAlert, StoredRule } from '../../store/alerts.js'
 import type { Store } from '../../store/port.js'
-import { testRule } from './backtest.js'
 
 const maxHistory = 500
 const dayMs = 86_400_000
@@ -116,6 +115,7 @@ export class StoredAlerts implements Alerts {
     if (lastMs < 60_000 || lastMs > 90 * dayMs) {
       throw new InvalidInputError(`alerts.test: last: expected a minute to 90 days, got ${String(last)}.`)
     }
+    const { testRule } = await import('./backtest.js')
     const { store, alerts } = await this.#store()
     const tested = rule === undefined ? await this.#chosen(alerts, rules) : [checkAlertRule(rule, 'alert rule')]
     const to = await store.now()

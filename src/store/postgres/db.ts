@@ -6,9 +6,13 @@
  */
 import pg from 'pg'
 import { NoDatabaseError } from '../../core/errors.js'
+import { defaultSchema } from '../../core/schema-name.js'
+import { namesOf } from './schema.js'
 
 export interface DbOptions {
   readonly url: string
+  /** The application's schema (`schema.ts`); default `stet`. */
+  readonly schema?: string
   /** Connections for statements, beside the ones that listen and beat. At least 1; default 5. */
   readonly poolSize?: number
   readonly onWarning?: (message: string) => void
@@ -24,6 +28,9 @@ export interface Rows<Row = any> {
   readonly rows: Row[]
   readonly rowCount: number | null
 }
+
+export type Ask = (query: Query) => Promise<Rows>
+type ConnectHook = (query: Ask, client: pg.Client) => Promise<unknown>
 
 /** Below the lease (10 s): a statement of a worker that hangs is over before others take the worker for dead. */
 const statementTimeoutMs = 8_000
@@ -51,10 +58,20 @@ function clientConfig(url: string): pg.ClientConfig {
   }
 }
 
+/** Statements as they are handed to the driver: with the names of the application. */
+function naming(schema: string): (query: Query) => pg.QueryConfig {
+  const named = namesOf(schema)
+  return (query) => {
+    const text = named(query.text)
+    return (text === query.text ? query : { ...query, text }) as pg.QueryConfig
+  }
+}
+
 /** A connection that mends itself: a broken one is replaced by the next query. */
 export class Lane {
   readonly #url: string
-  readonly #onConnect: ((client: pg.Client) => Promise<unknown>) | undefined
+  readonly #name: (query: Query) => pg.QueryConfig
+  readonly #onConnect: ConnectHook | undefined
   readonly #onLost: (() => void) | undefined
   #client: pg.Client | null = null
   #connecting: Promise<pg.Client> | null = null
@@ -62,8 +79,12 @@ export class Lane {
   #exclusive: Promise<void> | null = null
   #closed = false
 
-  constructor(url: string, hooks: { onConnect?: (client: pg.Client) => Promise<unknown>; onLost?: () => void } = {}) {
+  constructor(
+    { url, schema = defaultSchema }: Pick<DbOptions, 'url' | 'schema'>,
+    hooks: { onConnect?: ConnectHook; onLost?: () => void } = {},
+  ) {
     this.#url = url
+    this.#name = naming(schema)
     this.#onConnect = hooks.onConnect
     this.#onLost = hooks.onLost
   }
@@ -71,7 +92,7 @@ export class Lane {
   query<Row = any>(query: Query): Promise<Rows<Row>> {
     // The common case takes no detour over another promise: every hop shows in the latency of a step.
     return this.#client !== null && this.#exclusive === null
-      ? this.#client.query<any>(query as pg.QueryConfig)
+      ? this.#client.query<any>(this.#name(query))
       : this.#connectAndQuery(query)
   }
 
@@ -118,7 +139,7 @@ export class Lane {
   async #connectAndQuery(query: Query): Promise<Rows<any>> {
     while (this.#exclusive !== null) await this.#exclusive
     const client = await this.connect()
-    return client.query<any>(query as pg.QueryConfig)
+    return client.query<any>(this.#name(query))
   }
 
   async #open(): Promise<pg.Client> {
@@ -133,7 +154,7 @@ export class Lane {
     client.on('end', lost)
     try {
       await client.connect()
-      await this.#onConnect?.(client)
+      await this.#onConnect?.((query) => client.query<any>(this.#name(query)), client)
     } catch (error) {
       client.end().catch(() => {})
       throw error
@@ -149,12 +170,15 @@ export class Lane {
 
 export class Db {
   readonly url: string
+  /** The application's schema. */
+  readonly schema: string
   /** Appends of events. */
   readonly events: Lane
   /** Changes of run rows. */
   readonly rows: Lane
   /** Starts and claims: short, and somebody waits for them. */
   readonly calls: Lane
+  readonly #name: (query: Query) => pg.QueryConfig
   readonly #pool: pg.Pool | null
   readonly #only: Lane | null
   readonly #lanes: Lane[]
@@ -165,9 +189,11 @@ export class Db {
   constructor(options: DbOptions) {
     const size = options.poolSize ?? 5
     this.url = options.url
+    this.schema = options.schema ?? defaultSchema
+    this.#name = naming(this.schema)
     this.#onWarning = options.onWarning ?? (() => {})
     if (size < 4) {
-      this.#only = new Lane(options.url)
+      this.#only = new Lane(this)
       this.events = this.#only
       this.rows = this.#only
       this.calls = this.#only
@@ -175,9 +201,9 @@ export class Db {
       this.#lanes = [this.#only]
     } else {
       this.#only = null
-      this.events = new Lane(options.url)
-      this.rows = new Lane(options.url)
-      this.calls = new Lane(options.url)
+      this.events = new Lane(this)
+      this.rows = new Lane(this)
+      this.calls = new Lane(this)
       this.#lanes = [this.events, this.rows, this.calls]
       this.#pool = new pg.Pool({ ...clientConfig(options.url), max: size - 3, idleTimeoutMillis: 60_000 })
       this.#pool.on('error', () => {})
@@ -193,15 +219,20 @@ export class Db {
   query<Row = any>(query: Query): Promise<Rows<Row>> {
     return this.#only !== null
       ? this.#only.query(query)
-      : (this.#pool!.query<any>(query as pg.QueryConfig) as Promise<Rows<Row>>)
+      : (this.#pool!.query<any>(this.#name(query)) as Promise<Rows<Row>>)
   }
 
-  /** Runs `body` in a transaction of its own. */
-  async transaction<T>(body: (query: (query: Query) => Promise<Rows>) => Promise<T>): Promise<T> {
+  /** Runs `body` in a transaction of its own. `asIs` is for statements of users, whose names are theirs. */
+  async transaction<T>(body: (query: Ask, asIs: Ask) => Promise<T>): Promise<T> {
+    const ask =
+      (client: pg.ClientBase): Ask =>
+      (query) =>
+        client.query<any>(this.#name(query))
+    const within = (client: pg.ClientBase) => inTransaction(client, (asIs) => body(ask(client), asIs))
     if (this.#only !== null) {
       return this.#only.exclusively(async (client) => {
         try {
-          return await inTransaction(client, body)
+          return await within(client)
         } catch (error) {
           // A connection that may still be in a transaction is of no use to those who come next.
           await client.query('ROLLBACK').catch(() => (client as any).connection.stream.destroy())
@@ -212,7 +243,7 @@ export class Db {
     const client = await this.#pool!.connect()
     let broken = false
     try {
-      return await inTransaction(client, body)
+      return await within(client)
     } catch (error) {
       await client.query('ROLLBACK').catch(() => {
         broken = true
@@ -225,7 +256,7 @@ export class Db {
 
   /** An extra connection, for listening; closed with the rest. */
   lane(hooks: ConstructorParameters<typeof Lane>[1]): Lane {
-    const lane = new Lane(this.url, hooks)
+    const lane = new Lane(this, hooks)
     this.#lanes.push(lane)
     return lane
   }
@@ -273,10 +304,7 @@ export class Db {
   }
 }
 
-async function inTransaction<T>(
-  client: pg.ClientBase,
-  body: (query: (query: Query) => Promise<Rows>) => Promise<T>,
-): Promise<T> {
+async function inTransaction<T>(client: pg.ClientBase, body: (query: Ask) => Promise<T>): Promise<T> {
   await client.query('BEGIN')
   const result = await body((query) => client.query<any>(query as pg.QueryConfig))
   await client.query('COMMIT')

@@ -11,7 +11,7 @@ import { migrations } from './migrations/index.js'
  * @throws NoDatabaseError
  */
 export async function reach(url: string): Promise<void> {
-  const lane = new Lane(url)
+  const lane = new Lane({ url })
   try {
     await lane.connect()
   } catch (error) {

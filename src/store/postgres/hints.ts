@@ -6,7 +6,6 @@
 import type { Hint } from '../../core/hint.js'
 import type { Db, Lane } from './db.js'
 
-const channel = 'stet'
 const letters = {
   ready: 'r',
   later: 'l',
@@ -63,7 +62,7 @@ function decodeHint(payload: string): Hint | null {
 export async function publish(lane: Lane, hints: readonly Hint[]): Promise<void> {
   await Promise.all(
     encodeHints(hints).map((payload) =>
-      lane.query({ name: 'stet_notify', text: 'SELECT pg_notify($1, $2)', values: [channel, payload] }),
+      lane.query({ name: 'stet_notify', text: `SELECT pg_notify('stet', $1)`, values: [payload] }),
     ),
   )
 }
@@ -76,12 +75,12 @@ export async function subscribe(
   let closed = false
   let again: NodeJS.Timeout | undefined
   const lane = db.lane({
-    onConnect: async (client) => {
+    onConnect: async (_, client) => {
       client.on('notification', ({ payload }) => {
         const hint = payload === undefined ? null : decodeHint(payload)
         if (hint !== null) listener.hint(hint)
       })
-      await client.query(`LISTEN ${channel}`)
+      await client.query(`LISTEN "${db.schema}"`)
     },
     onLost: () => listen(),
   })

@@ -5,7 +5,7 @@ import type { FromThread, LeaseSettings } from './lease.js'
 import { awaitWorkerEnd, beatQuery, isWorkerGone, lockWorker, readBeat, registerQuery } from './workers.js'
 
 const settings = workerData as LeaseSettings
-const { url, worker, leaseMs, beatMs } = settings
+const { worker, leaseMs, beatMs } = settings
 const mainTick = new Float64Array(settings.mainTick)
 const port = parentPort!
 const tell = (message: FromThread) => port.postMessage(message)
@@ -14,7 +14,7 @@ let stopped = false
 let registered = false
 
 // The session's lock is what others see of this process: it is there before the worker's row is.
-const lane = new Lane(url, { onConnect: (client) => client.query(lockWorker(worker.id) as any) })
+const lane = new Lane(settings, { onConnect: (query) => query(lockWorker(worker.id)) })
 
 let timer: NodeJS.Timeout | undefined
 let beating = false
@@ -72,7 +72,7 @@ let watched: { id: string; lane: Lane } | null = null
 function watch(neighbour: string | null): void {
   if (watched?.id === neighbour || (watched === null && neighbour === null)) return
   void watched?.lane.close()
-  watched = neighbour === null ? null : { id: neighbour, lane: new Lane(url) }
+  watched = neighbour === null ? null : { id: neighbour, lane: new Lane(settings) }
   if (watched !== null) void keepWatching(watched)
 }
 

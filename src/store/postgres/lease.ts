@@ -9,6 +9,7 @@ import type { Beat, Lease, LeaseListener, WorkerInfo } from '../port.js'
 
 export interface LeaseSettings {
   readonly url: string
+  readonly schema: string
   readonly worker: WorkerInfo
   readonly leaseMs: number
   readonly beatMs: number

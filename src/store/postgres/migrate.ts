@@ -1,9 +1,6 @@
 import { StetError } from '../../core/errors.js'
-import type { Db } from './db.js'
+import type { Ask, Db } from './db.js'
 import { migrations } from './migrations/index.js'
-
-/** Two starters at once: one migrates, the other waits and finds nothing to do. */
-const lockKey = 5_837_402_219
 
 /**
  * Brings the database to this release's schema. Forward only, one transaction per migration, safe to call from many
@@ -14,7 +11,9 @@ export async function migrate(db: Db): Promise<number> {
   let applied = 0
   for (;;) {
     const more = await db.transaction(async (query) => {
-      await query({ text: 'SELECT pg_advisory_xact_lock($1)', values: [lockKey] })
+      // Two starters at once: one migrates, the other waits and finds nothing to do.
+      await query({ text: `SELECT pg_advisory_xact_lock(hashtextextended('stet migrations', 0))` })
+      await refuseTaken(query, db.schema)
       await query({ text: 'CREATE SCHEMA IF NOT EXISTS stet_store' })
       await query({
         text: `CREATE TABLE IF NOT EXISTS stet_store.migrations (
@@ -30,6 +29,26 @@ export async function migrate(db: Db): Promise<number> {
     if (!more) return applied
     applied++
   }
+}
+
+/**
+ * A schema that something else is in already is nothing to share.
+ * @throws StetError code `schema_taken`, before anything is written
+ */
+async function refuseTaken(query: Ask, schema: string): Promise<void> {
+  const { rows } = await query({
+    text: `SELECT n.nspname || '.' || x.name AS name
+             FROM pg_namespace n,
+                  LATERAL (SELECT relname AS name FROM pg_class WHERE relnamespace = n.oid
+                           UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = n.oid LIMIT 1) x
+            WHERE n.nspname IN ($1::text, $1::text || '_store') AND to_regclass('stet_store.migrations') IS NULL LIMIT 1`,
+    values: [schema],
+  })
+  if (rows.length === 0) return
+  throw new StetError(
+    'schema_taken',
+    `schema "${schema}": expected that it and "${schema}_store" hold nothing but what stet makes, found ${rows[0].name}. Nothing was written. Give this application another schema name.`,
+  )
 }
 
 /**

@@ -2,6 +2,7 @@
 
 import type { Hint } from '../../core/hint.js'
 import { newId } from '../../core/ids.js'
+import { defaultSchema } from '../../core/schema-name.js'
 import type { AlertStore } from '../alerts.js'
 import type { StartRequest, Store } from '../port.js'
 import { alertsOf } from './alerts.js'
@@ -48,7 +49,7 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
   )
   return {
     db,
-    description: describe(options.url),
+    description: describe(options.url) + (db.schema === defaultSchema ? '' : `, schema ${db.schema}`),
     alerts: alertsOf(db),
     migrate: () => db.retrying('migrate', () => migrate(db), patient),
 
@@ -110,7 +111,7 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
     versions: (workflow) => db.retrying('count versions', () => countVersions(db, workflow), patient),
 
     holdLease: (worker, leaseMs, beatMs, listener) =>
-      holdLease({ url: options.url, worker, leaseMs, beatMs }, listener),
+      holdLease({ url: options.url, schema: db.schema, worker, leaseMs, beatMs }, listener),
     goneWorkers: () => db.retrying('look for dead workers', () => goneWorkers(db)),
     unregister: async (workerId) => {
       await db.query({ text: 'DELETE FROM stet_store.workers WHERE id = $1', values: [workerId] })

@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto'
 import pg from 'pg'
 import { InvalidInputError, NoDatabaseError, StetError } from '../../core/errors.js'
 import { newId } from '../../core/ids.js'
+import { defaultSchema } from '../../core/schema-name.js'
 import type { WorkerLanes } from '../port.js'
 import type { TestTime, TimeReading } from '../test-time.js'
 import { intArray, textArray } from './arrays.js'
@@ -31,7 +32,9 @@ CREATE OR REPLACE FUNCTION stet_store.clock() RETURNS timestamptz LANGUAGE sql V
 const digest = createHash('sha256')
   .update([...migrations, testClock].join(';'))
   .digest('hex')
-const templateName = `stet_template_${migrations.length}_${digest.slice(0, 12)}`
+function templateOf(schema: string): string {
+  return `stet_template_${migrations.length}_${digest.slice(0, 12)}${schema === defaultSchema ? '' : `_${schema}`}`
+}
 
 /** Two that need the template at once: one makes it, the other waits. */
 const lockKey = 5_837_402_220
@@ -40,16 +43,16 @@ const lockKey = 5_837_402_220
 const leftoverMs = 10 * 60_000
 
 /**
- * A new database on the server of `serverUrl`, migrated and with a test clock.
+ * A new database on the server of `serverUrl`, migrated (for the application with this schema) and with a test clock.
  * @throws NoDatabaseError when the server cannot be reached
  * @throws StetError code `no_permission` when the user may not create databases
  */
-export async function createTestDatabase(serverUrl: string): Promise<TestDatabase> {
+export async function createTestDatabase(serverUrl: string, schema = defaultSchema): Promise<TestDatabase> {
   const name = newName(Date.now())
   await onServer(serverUrl, async (query) => {
-    await ensureTemplate(serverUrl, query)
+    await ensureTemplate(serverUrl, schema, query)
     await dropLeftovers(query)
-    await query(`CREATE DATABASE ${name} TEMPLATE ${templateName}`)
+    await query(`CREATE DATABASE ${name} TEMPLATE ${templateOf(schema)}`)
     // It is deleted after the test: nobody waits for the disk.
     await query(`ALTER DATABASE ${name} SET synchronous_commit = off`)
   })
@@ -138,7 +141,8 @@ async function runningRuns(db: Db): Promise<{ runId: string; workflow: string }[
 
 type Ask = (text: string, values?: unknown[]) => Promise<{ rows: any[] }>
 
-async function ensureTemplate(serverUrl: string, query: Ask): Promise<void> {
+async function ensureTemplate(serverUrl: string, schema: string, query: Ask): Promise<void> {
+  const templateName = templateOf(schema)
   const exists = async () => {
     const { rows } = await query('SELECT FROM pg_database WHERE datname = $1', [templateName])
     return rows.length > 0
@@ -149,7 +153,7 @@ async function ensureTemplate(serverUrl: string, query: Ask): Promise<void> {
     if (await exists()) return
     const building = newName(Date.now())
     await query(`CREATE DATABASE ${building}`)
-    const db = new Db({ url: urlOf(serverUrl, building), poolSize: 1 })
+    const db = new Db({ url: urlOf(serverUrl, building), schema, poolSize: 1 })
     try {
       await migrate(db)
       await db.query({ text: testClock })

@@ -29,12 +29,12 @@ export async function transactionStep(
   body: (tx: Tx) => Promise<string | null>,
 ): Promise<{ n: number; payload: string | null } | null> {
   try {
-    return await db.transaction(async (query) => {
+    return await db.transaction(async (query, asIs) => {
       let over = false
       const tx: Tx = {
         query: (text, values) => {
           if (over) return Promise.reject(new Error('the transaction is over'))
-          return query(typeof text === 'string' ? { text, ...(values === undefined ? {} : { values }) } : text)
+          return asIs(typeof text === 'string' ? { text, ...(values === undefined ? {} : { values }) } : text)
         },
       }
       const payload = await body(tx).finally(() => {

@@ -1,7 +1,7 @@
 /** The process of a replay, as the one that asks it sees it. Loads nothing of the engine: the process is to begin soon. */
 import type { MomentView, OpenedView } from '../../../debug/view.js'
-import { apart } from '../apart.js'
 import type { FoundHistory } from '../history.js'
+import { takeReplay } from './begin.js'
 
 export interface ReplaySpec {
   readonly history: FoundHistory
@@ -27,7 +27,7 @@ export type Question =
 export function startReplayer(
   workflows: ReplaySpec['workflows'],
 ): { open(spec: ReplaySpec): Promise<Replayer> } & AsyncDisposable {
-  const child = apart(new URL('./process.js', import.meta.url).href)
+  const child = takeReplay()
   const loaded = child.ask({ load: workflows } satisfies Question)
   // What is wrong with the files is said when they are needed.
   loaded.catch(() => {})

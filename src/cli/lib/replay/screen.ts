@@ -121,6 +121,15 @@ function excerpt(asked: Place | null, stands: Place | null, ran: readonly Place[
   })
 }
 
+export function liveText({ live }: Pick<OpenedView, 'live'>): string[] {
+  return live.map(({ name, tookMs, failed, result, recorded, same }) => {
+    const now = `${failed ? 'threw ' : ''}${shorten(clean(result), 120)}`
+    const then =
+      recorded === null ? 'nothing is on record' : same ? 'as on record' : `on record: ${shorten(clean(recorded), 120)}`
+    return `${paint(same ? 'green' : 'yellow', 'live')} step "${clean(name)}" really ran, ${tookMs} ms: ${now} (${then})`
+  })
+}
+
 export function operationText({ text, where }: Pick<OperationView, 'text' | 'where'>): string {
   return placed(text, where)
 }

@@ -3,8 +3,7 @@ import { createInterface, type Interface } from 'node:readline'
 import type { MomentView } from '../../../debug/view.js'
 import { clean, cleanLines, out, paint, paintTalk, say } from '../term.js'
 import { type Replayer, type ReplaySpec, startReplayer } from './replayer.js'
-import { momentText, openedText } from './screen.js'
-import { liveText } from './text.js'
+import { liveText, momentText, openedText } from './screen.js'
 
 const help = `  n, Enter, →   next event            b, ←        back
   g 12          to event 12           s charge    to where step "charge" settles; s charge#2

@@ -79,15 +79,6 @@ export function verdictText({ outcome, blockage, pending, steps }: Whole, events
   return [`${paint('green', '✓')} the code fits the history, which ends here. It waits for:`, ...waits].join('\n')
 }
 
-export function liveText({ live }: Pick<Whole, 'live'>): string[] {
-  return live.map(({ name, tookMs, failed, result, recorded, same }) => {
-    const now = `${failed ? 'threw ' : ''}${shorten(clean(result), 120)}`
-    const then =
-      recorded === null ? 'nothing is on record' : same ? 'as on record' : `on record: ${shorten(clean(recorded), 120)}`
-    return `${paint(same ? 'green' : 'yellow', 'live')} step "${clean(name)}" really ran, ${tookMs} ms: ${now} (${then})`
-  })
-}
-
 export function reportJson({ run }: FoundHistory, { code, whole, watched }: ReplayResult): void {
   const { id, runId, workflow } = run
   const { outcome, blockage, pending, steps, live } = whole
