@@ -1,6 +1,7 @@
 /** The composition root: the one place that names the concrete store, hints, client and worker. */
 import { Client } from './client/client.js'
 import { RunHandle, signalMessage, updateMessage } from './client/handle.js'
+import { StoredSchedules } from './client/schedules.js'
 import { durationMs } from './core/duration.js'
 import { InvalidInputError, NoDatabaseError, StetError } from './core/errors.js'
 import { checkName, newId } from './core/ids.js'
@@ -86,6 +87,7 @@ export class Stet implements AsyncDisposable {
     }
     // The innermost, so that no interceptor of the user's that makes options anew loses what it adds.
     this.#client = new Client(() => this.#ready(), [...(options.interceptors ?? []), tracedStarts])
+    this.schedules = new StoredSchedules(this.#client)
   }
 
   /** Starts a run. The same id, workflow and input gives the first run. Acknowledged means committed. */
@@ -200,9 +202,12 @@ export class Stet implements AsyncDisposable {
    */
   readonly alerts: types.Alerts = new StoredAlerts(async () => (await this.#ready()).store)
 
-  get schedules(): types.Schedules {
-    throw new StetError('not_available', 'schedules are not part of this release of stet.')
-  }
+  /**
+   * Runs that are started at certain times, by whichever worker is there.
+   *
+   * @example await stet.schedules.create('nightly', { workflow: report, cron: '0 3 * * *', timeZone: 'Europe/Berlin' })
+   */
+  readonly schedules: types.Schedules
 
   /** Brings the database to this release's schema. Every process does that by itself when it first connects. */
   async migrate(): Promise<void> {

@@ -3,6 +3,7 @@
  * A type test (test/surface.test-d.ts) holds them against the published surface.
  */
 export type * from './alert-types.js'
+export type * from './schedule-types.js'
 
 /** Milliseconds, or a number with a unit. */
 export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd' | 'w'}`
@@ -521,29 +522,4 @@ export interface Stats {
   runs: RunStats[]
   /** By workflow and step; digits in names are `#`, and `other` stands for names beyond the first 200. */
   steps: StepStats[]
-}
-export interface Schedules {
-  create<I, O>(
-    id: string,
-    options: {
-      workflow: Workflow<I, O> | string
-      input?: I
-      cron?: string
-      every?: Duration
-      at?: Date
-      timeZone?: string
-      overlap?: 'skip' | 'bufferOne' | 'bufferAll' | 'cancelOther' | 'terminateOther' | 'allow'
-      catchUp?: Duration
-      jitter?: Duration
-      paused?: boolean
-    },
-  ): Promise<void>
-  update(id: string, options: object): Promise<void>
-  pause(id: string, note?: string): Promise<void>
-  resume(id: string): Promise<void>
-  trigger(id: string): Promise<Handle<unknown>>
-  backfill(id: string, range: { from: Date; to: Date }): Promise<{ started: number }>
-  next(id: string, count?: number): Promise<Date[]>
-  list(): Promise<{ id: string; workflow: string; paused: boolean; next?: Date }[]>
-  delete(id: string): Promise<void>
 }

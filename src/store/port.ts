@@ -13,6 +13,7 @@ import type { ClosedStatus } from '../core/statuses.js'
 import type { Attributes, RunFilter, RunStatus, Tx } from '../core/types.js'
 import type { AlertStore } from './alerts.js'
 import type { Overview } from './overview.js'
+import type { ScheduleStore } from './schedules.js'
 import type { Statistics } from './statistics.js'
 
 export interface StartRequest {
@@ -268,6 +269,8 @@ export interface Beat {
   readonly queries: boolean
   /** When the next waiting run is due, ms since the epoch. */
   readonly nextDue: number | null
+  /** When the next schedule is to be looked at. */
+  readonly nextSchedule: number | null
   /** Workers that should be gone: their lease is over, or they own runs without being there. */
   readonly overdue: boolean
   /** How many runs it owns. */
@@ -440,6 +443,7 @@ export interface Store extends Overview, Statistics {
   readonly description: string
   /** Null: this store has no alerts. */
   readonly alerts: AlertStore | null
+  readonly schedules: ScheduleStore
   migrate(): Promise<number>
 
   // starting, talking to and reading runs

@@ -25,6 +25,7 @@ import type { Meter, Slots } from './meter.js'
 import { QueryDesk } from './queries.js'
 import { RowChanger } from './rows.js'
 import { Runner } from './runner.js'
+import { ScheduleKeeper } from './schedules.js'
 
 export interface WorkerSettings extends WorkerOptions {
   readonly leaseMs?: number
@@ -90,6 +91,7 @@ export class WorkerLoop implements Worker {
   #inboxBusy = false
   #telling = false
   readonly #queries: QueryDesk
+  readonly #schedules: ScheduleKeeper
 
   constructor(store: Store, hints: Hints, log: Log, settings: WorkerSettings) {
     this.#store = store
@@ -116,6 +118,11 @@ export class WorkerLoop implements Worker {
       runner: (runId) => this.#incarnation?.runners.get(runId),
       publish: (hints) => hints.length > 0 && this.#hints.publish(hints),
       log: (message, fields) => this.#log.warn(message, fields),
+    })
+    this.#schedules = new ScheduleKeeper({
+      ...{ store, clock: this.#clock, log },
+      publish: (hints) => this.#hints.publish(hints),
+      troubled: (what, error) => this.#troubled(what, error),
     })
     this.#leaseMs = settings.leaseMs ?? 10_000
     this.#beatMs = settings.beatMs ?? 3_000
@@ -145,6 +152,7 @@ export class WorkerLoop implements Worker {
         } else if (hint.kind === 'later') this.#wakeBy(this.#clock.now() + hint.inMs)
         else if (hint.kind === 'message') this.#onMessageHint(hint.runIds)
         else if (hint.kind === 'query') this.#lookForQueries()
+        else if (hint.kind === 'closed') this.#schedules.closed(hint.runIds)
         else if (hint.kind === 'workers') this.#incarnation?.lease.poke()
       },
       connected: () => this.#incarnation?.lease.poke(),
@@ -178,6 +186,7 @@ export class WorkerLoop implements Worker {
     if (this.#state === 'stopping') return new Promise((resolve) => this.#idleWaiters.push(resolve))
     this.#state = 'stopping'
     this.#onRegistered()
+    await this.#schedules.stop()
     if (this.#wakeTimer !== null) originals.clearTimeout(this.#wakeTimer)
     const incarnation = this.#incarnation
     if (incarnation !== null && !incarnation.over) {
@@ -219,6 +228,7 @@ export class WorkerLoop implements Worker {
   /** Looks for work now. */
   poke(): void {
     this.#wakeAt = Number.POSITIVE_INFINITY
+    this.#schedules.poke()
     void this.#wake()
   }
 
@@ -300,6 +310,7 @@ export class WorkerLoop implements Worker {
     if (beat.chores) void this.#tellChildren()
     if (beat.queries) this.#lookForQueries()
     if (beat.nextDue !== null) this.#wakeBy(beat.nextDue)
+    if (beat.nextSchedule !== null) this.#schedules.wakeBy(beat.nextSchedule)
     this.#suspectsReady = beat.suspects
     if (beat.ready || beat.suspects) this.#claimSoon()
     if (beat.owned > incarnation.runners.size) void this.#giveBackStrays(incarnation)

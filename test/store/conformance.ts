@@ -1441,7 +1441,16 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
     test('a beat tells what there is to do', async () => {
       await using s = await scene()
       const worker = await s.worker({ id: 'worker-b' })
-      const idle = { suspects: false, chores: false, queries: false, nextDue: null, overdue: false, owned: 0, msgs: [] }
+      const idle = {
+        suspects: false,
+        chores: false,
+        queries: false,
+        nextDue: null,
+        nextSchedule: null,
+        overdue: false,
+        owned: 0,
+        msgs: [],
+      }
       const first = await worker.beat()
       expect(first).toEqual({ now: first.now, ready: false, neighbour: null, ...idle })
       expect(first.now).toBe(await s.store.now())
@@ -1524,7 +1533,7 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
       const due = (await s.store.now()) + 1_000
       await worker.park(run, { due })
       expect(await s.time.read(lanes)).toEqual({
-        ...{ now: await s.store.now(), busy: false, next: { runId: 'run_a', workflow: 'order', due } },
+        ...{ now: await s.store.now(), busy: false, next: { runId: 'run_a', workflow: 'order', due }, schedule: null },
       })
       await s.pass(1_000)
       expect((await read()).busy).toBe(true)

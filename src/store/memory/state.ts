@@ -10,6 +10,7 @@ import type { Attributes, RunStatus } from '../../core/types.js'
 import type { InboxMessage, QueryAnswer, QueryRequest, RunRow, WorkerInfo } from '../port.js'
 import type { MemoryClock } from './clock.js'
 import { MemoryHints } from './hints.js'
+import type { ScheduleEntry } from './schedules.js'
 
 /** Columns that `RunRow` does not show stand beside it. */
 export interface Run extends Mutable<Omit<RunRow, 'parent' | 'historyLength'>> {
@@ -77,6 +78,7 @@ export class State {
   /** Closed runs whose children are to be told, and since when. */
   readonly chores = new Map<string, number>()
   readonly queries = new Map<string, QueryEntry>()
+  readonly schedules = new Map<string, ScheduleEntry>()
   /** Ends of leases that are held. */
   readonly leases = new Set<() => void>()
   /** By worker: told when the process of the one that it watches is gone. */

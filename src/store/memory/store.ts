@@ -21,6 +21,7 @@ import { closeUnowned, postMessages, readAnswers, readMessages } from './message
 import { overviewOf } from './overview.js'
 import { answerQuery, askQuery, collectAnswers, takeQueries } from './queries.js'
 import { listRuns, readResults, rowOf } from './reads.js'
+import { schedulesOf } from './schedules.js'
 import { startAndPost, startRuns } from './starts.js'
 import { eventOf, makeReady, State } from './state.js'
 import { statisticsOf } from './stats.js'
@@ -54,6 +55,7 @@ export function createMemoryStore(clock: MemoryClock = new MemoryClock()): Memor
     },
     description: 'memory',
     alerts: null,
+    schedules: schedulesOf(state, answer, real),
     migrate: () => answer(() => 0),
 
     start: (requests) => answer(() => startRuns(state, requests, real())),

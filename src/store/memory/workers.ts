@@ -1,5 +1,6 @@
 import { type Beat, quarantineAfter, suspectAfter, type TakenOver, type WorkerInfo } from '../port.js'
 import { hasCode, isReady, suits } from './claims.js'
+import { nextLook } from './schedules.js'
 import { makeReady, type Run, type State, type WorkerEntry } from './state.js'
 
 /** Makes the entry that allows a worker to write. */
@@ -26,6 +27,7 @@ export function beat(state: State, { id, ...lanes }: WorkerInfo, real: number, l
     chores: state.chores.size > 0,
     queries: [...state.queries.values()].some(({ takenBy }) => takenBy === null),
     nextDue: leastOf(waiting.map(({ due }) => due)),
+    nextSchedule: nextLook(state),
     overdue:
       [...state.workers.values()].some(({ expiresAt }) => expiresAt < real) || open.some((run) => isOrphan(state, run)),
     owned: own.length,

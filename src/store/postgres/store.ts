@@ -22,6 +22,7 @@ import { overviewOf } from './overview.js'
 import { pauseRun, resumeRun } from './pauses.js'
 import { answerQuery, askQuery, collectAnswers, takeQueries } from './queries.js'
 import { findRun, readResults } from './reads.js'
+import { schedulesOf } from './schedules.js'
 import { startAndPost, startRuns } from './starts.js'
 import { statisticsOf } from './stats.js'
 import { transactionStep } from './transactions.js'
@@ -47,6 +48,7 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
     db,
     description: describe(options.url),
     alerts: alertsOf(db),
+    schedules: schedulesOf(db),
     migrate: () => db.retrying('migrate', () => migrate(db), patient),
 
     start: (requests) =>

@@ -35,6 +35,7 @@ SELECT (extract(epoch FROM c.at) * 1000)::float8 AS now,
                                   AND r.version IN (lane.version, 0) AND r.due <= c.at LIMIT 1) x) AS ready,
        EXISTS (SELECT FROM stet_store.runs r WHERE r.status = 'pending' AND r.crashes > 1 AND r.due <= c.at) AS suspects,
        (SELECT (extract(epoch FROM min(due)) * 1000)::float8 FROM stet_store.runs WHERE status = 'waiting' AND due IS NOT NULL) AS next_due,
+       (SELECT (extract(epoch FROM min(next_at)) * 1000)::float8 FROM stet_store.schedules WHERE next_at IS NOT NULL) AS next_schedule,
        EXISTS (SELECT FROM stet_store.chores) AS chores, EXISTS (SELECT FROM stet_store.queries WHERE taken_by IS NULL) AS queries,
        EXISTS (SELECT FROM stet_store.workers w WHERE w.expires_at < clock_timestamp())
        OR EXISTS (SELECT FROM stet_store.runs r WHERE r.owner IS NOT NULL
@@ -74,6 +75,7 @@ export function readBeat({ rows }: Rows): Beat | null {
     chores: row.chores,
     queries: row.queries,
     nextDue: row.next_due,
+    nextSchedule: row.next_schedule,
     overdue: row.overdue,
     owned: row.owned,
     msgs: row.msgs,

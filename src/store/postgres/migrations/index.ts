@@ -6,6 +6,7 @@ import { m0005 } from './m0005.js'
 import { m0006 } from './m0006.js'
 import { m0007 } from './m0007.js'
 import { m0008 } from './m0008.js'
+import { m0010 } from './m0010.js'
 
 /** In order; the place in this list, from 1, is the migration's number. Forward only: a released one never changes. */
-export const migrations: readonly string[] = [m0001, m0002, m0003, m0004, m0005, m0006, m0007, m0008]
+export const migrations: readonly string[] = [m0001, m0002, m0003, m0004, m0005, m0006, m0007, m0008, m0010]
