@@ -43,8 +43,18 @@ export class ScheduleKeeper {
     this.#host = host
   }
 
+  /** What a beat has told: when the next is due, and what time it was. A timer may be wrong, as after a pause of the machine. */
+  beat(next: number, now: number): void {
+    if (next > now || next <= this.#lookedUpTo) {
+      this.#wakeBy(next)
+      return
+    }
+    this.#due = true
+    this.#look()
+  }
+
   /** One is due at this time, ms since the epoch. */
-  wakeBy(at: number): void {
+  #wakeBy(at: number): void {
     const { clock } = this.#host
     const due = at <= this.#lookedUpTo ? clock.now() + heldMs : at
     if (due >= this.#timerAt || this.#stopped) return
@@ -113,7 +123,7 @@ export class ScheduleKeeper {
         for (const { schedule, problem } of look.problems) log.warn('a schedule cannot fire', { schedule, problem })
         if (ids === null) this.#lookedUpTo = look.looked === 0 ? began : 0
         if (look.looked === maxLooked) this.#due = true
-        else if (look.nextAt !== null) this.wakeBy(look.nextAt)
+        else if (look.nextAt !== null) this.#wakeBy(look.nextAt)
       }
     } catch (error) {
       // The next beat tells what is due.

@@ -310,7 +310,7 @@ export class WorkerLoop implements Worker {
     if (beat.chores) void this.#tellChildren()
     if (beat.queries) this.#lookForQueries()
     if (beat.nextDue !== null) this.#wakeBy(beat.nextDue)
-    if (beat.nextSchedule !== null) this.#schedules.wakeBy(beat.nextSchedule)
+    if (beat.nextSchedule !== null) this.#schedules.beat(beat.nextSchedule, beat.now)
     this.#suspectsReady = beat.suspects
     if (beat.ready || beat.suspects) this.#claimSoon()
     if (beat.owned > incarnation.runners.size) void this.#giveBackStrays(incarnation)

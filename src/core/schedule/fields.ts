@@ -160,8 +160,14 @@ export function calendarPattern(calendar: unknown, what: string): Pattern {
   const hours = fields.hours ?? ((calendar as Calendar).hours === '*' ? all(24) : [0])
   return {
     nextDay: cachedDays((from) => {
-      const last = fields.years?.at(-1)
-      for (let day = from, n = 0; n < farthestDays; n++, day += dayMs) {
+      const { years } = fields
+      const last = years?.at(-1)
+      const first = years?.find((year) => year >= new Date(from).getUTCFullYear())
+      for (
+        let day = first === undefined ? from : Math.max(from, Date.UTC(first, 0, 1)), n = 0;
+        n < farthestDays;
+        n++, day += dayMs
+      ) {
         if (dayFits(fields, day)) return day
         if (last !== undefined && new Date(day).getUTCFullYear() > last) return null
       }
@@ -184,10 +190,14 @@ function isStepped(hours: CalendarField | undefined): boolean {
   )
 }
 
-/** Whether a local time is one of a calendar's, and whether all of its day is. @throws InvalidInputError */
-export function calendarTest(calendar: unknown, what: string): (local: number) => { fits: boolean; wholeDay: boolean } {
+/**
+ * Whether a local time is one of a calendar's, and how much around it is alike, ms: its day, hour, minute or second.
+ * @throws InvalidInputError
+ */
+export function calendarTest(calendar: unknown, what: string): (local: number) => { fits: boolean; span: number } {
   const fields = fieldsOf(calendar, what)
-  const wholeDay = fields.hours === null && fields.minutes === null && fields.seconds === null
+  const span =
+    fields.seconds !== null ? 1_000 : fields.minutes !== null ? 60_000 : fields.hours !== null ? 3_600_000 : dayMs
   return (local) => {
     const at = new Date(local)
     const fits =
@@ -195,7 +205,7 @@ export function calendarTest(calendar: unknown, what: string): (local: number) =
       has(fields.minutes, at.getUTCMinutes()) &&
       has(fields.seconds, at.getUTCSeconds()) &&
       dayFits(fields, local)
-    return { fits, wholeDay }
+    return { fits, span }
   }
 }
 

@@ -14,7 +14,7 @@ import type { Zone } from './zone.js'
 
 const dayMs = 86_400_000
 /** What so many slots in a row are excluded from has none. */
-const maxExcluded = 50_000
+const maxExcluded = 10_000
 
 export class Slots {
   readonly #times: Times
@@ -45,9 +45,9 @@ export class Slots {
       const local = exclude.length === 0 ? 0 : zone.local(slot)
       const hit = exclude.map((test) => test(local)).find(({ fits }) => fits)
       if (hit === undefined) return slot
-      // To the last moment of a local day that is left out as a whole, unless the clock is set on it.
-      const dayEnd = slot + dayMs - (local % dayMs) - 1
-      from = hit.wholeDay && !zone.changes(slot, dayEnd + 1) ? dayEnd : slot
+      // To the last moment of what is left out as a whole, unless the clock is set within.
+      const end = slot + hit.span - (local % hit.span) - 1
+      from = zone.changes(slot, end + 1) ? slot : end
     }
     return null
   }

@@ -27,7 +27,7 @@ export interface Times {
   readonly every: { readonly everyMs: number; readonly offsetMs: number } | null
   /** Ascending. */
   readonly at: readonly number[]
-  readonly exclude: readonly ((local: number) => { fits: boolean; wholeDay: boolean })[]
+  readonly exclude: readonly ((local: number) => { fits: boolean; span: number })[]
   readonly zone: Zone
   readonly startAt: number | null
   readonly endAt: number
