@@ -2,7 +2,9 @@
 import { checkAlerts } from './core/alert-rule.js'
 import { InvalidInputError } from './core/errors.js'
 import type { Interceptor } from './core/interceptors.js'
-import type { AlertsConfig, PayloadCodec } from './core/types.js'
+import { checkScheduleId } from './core/schedule/ids.js'
+import { checkTimes, timesIn } from './core/schedule/times.js'
+import type { AlertsConfig, PayloadCodec, ScheduleOptions } from './core/types.js'
 
 export interface StetConfig {
   /** Database, when neither the command line nor the environment names one. */
@@ -21,6 +23,11 @@ export interface StetConfig {
   interceptors?: readonly Interceptor[]
   /** Rules that workers and dashboards look after, and where their alerts go. */
   alerts?: AlertsConfig
+  /**
+   * By id: made and changed when a worker starts. One that is gone from here is deleted, if it came from here; one that
+   * was made otherwise stays. Without this field nothing is touched.
+   */
+  schedules?: Record<string, ScheduleOptions>
   [key: string]: unknown
 }
 
@@ -40,7 +47,7 @@ export function checkConfig(config: unknown, what: string): StetConfig {
   if (typeof config !== 'object' || config === null || Array.isArray(config)) {
     throw new InvalidInputError(`${what}: expected an object with options, got ${typeOf(config)}.`)
   }
-  const { url, workflows, queues, concurrency, hints, codec, interceptors, alerts } = config as StetConfig
+  const { url, workflows, queues, concurrency, hints, codec, interceptors, alerts, schedules } = config as StetConfig
   const isText = (value: unknown) => typeof value === 'string' && value !== ''
   const areTexts = (value: unknown) => Array.isArray(value) && value.every(isText)
   const refuse = (field: string, expected: string, value: unknown) => {
@@ -64,6 +71,17 @@ export function checkConfig(config: unknown, what: string): StetConfig {
   if (interceptors !== undefined && !Array.isArray(interceptors)) refuse('interceptors', 'a list', interceptors)
   if (hints !== undefined && !isText(hints)) refuse('hints', 'text', hints)
   if (alerts !== undefined) checkAlerts(alerts, `${what}, alerts`)
+  if (schedules !== undefined) {
+    if (typeof schedules !== 'object' || schedules === null || Array.isArray(schedules)) {
+      refuse('schedules', 'an object with schedules by id', schedules)
+    }
+    for (const [id, options] of Object.entries(schedules)) {
+      checkScheduleId(id, `${what}, schedules: id`)
+      if (typeof options !== 'object' || options === null)
+        refuse(`schedules "${id}"`, 'an object with options', options)
+      checkTimes(timesIn(options), `${what}, schedules "${id}"`)
+    }
+  }
   return config as StetConfig
 }
 

@@ -7,7 +7,7 @@ import { checkVersion, oneOf } from '../core/options.js'
 import { checkScheduleId, fireId } from '../core/schedule/ids.js'
 import { defaultCatchUpMs } from '../core/schedule/plan.js'
 import { Slots } from '../core/schedule/slots.js'
-import { checkTimes, checkTimesFrom, sayTimes, slotsOf, timesFields } from '../core/schedule/times.js'
+import { checkTimes, checkTimesFrom, sayTimes, slotsOf, timesFields, timesIn } from '../core/schedule/times.js'
 import { checkFields } from '../core/suggest.js'
 import type {
   OverlapPolicy,
@@ -61,7 +61,7 @@ export class StoredSchedules implements Schedules {
     const facts = await factsOf(options, what)
     const paused = flag(options.paused, `${what}: paused`)
     const { store } = await this.#client.backend()
-    checkTimesFrom(timesOf(options), await store.now(), what)
+    checkTimesFrom(timesIn(options), await store.now(), what)
     const existing = await store.schedules.create(id, facts, 'call', paused)
     if (existing !== null && !isSame(existing, facts)) {
       throw new IdConflictError(
@@ -208,6 +208,43 @@ export class StoredSchedules implements Schedules {
     if (!(await store.schedules.remove(id))) throw new ScheduleNotFoundError(id)
   }
 
+  /**
+   * What a config says, in the place of what it said before: by id. Those that were made otherwise stay as they are,
+   * unless the config has their ids. Whether one is paused is the config's word only when it is made.
+   */
+  async configure(
+    given: Readonly<Record<string, ScheduleOptions>>,
+  ): Promise<{ made: string[]; changed: string[]; deleted: string[] }> {
+    const what = 'stet.config, schedules'
+    const wanted = new Map<string, { facts: ScheduleFacts; paused: boolean }>()
+    // All are checked before any is made.
+    for (const [id, options] of Object.entries(given)) {
+      const where = `${what} "${id}"`
+      checkScheduleId(id, `${what}: id`)
+      wanted.set(id, { facts: await factsOf(options, where), paused: flag(options.paused, `${where}: paused`) })
+    }
+    const { store } = await this.#client.backend()
+    const done = { made: [] as string[], changed: [] as string[], deleted: [] as string[] }
+    for (const [id, { facts, paused }] of wanted) {
+      const existing = await store.schedules.create(id, facts, 'config', paused)
+      if (existing !== null && isSame(existing, facts) && existing.source === 'config') continue
+      if (existing !== null) {
+        const restart = !isDeepStrictEqual(JSON.parse(existing.times), JSON.parse(facts.times))
+        await store.schedules.change(id, facts, { restart, source: 'config' })
+      }
+      done[existing === null ? 'made' : 'changed'].push(id)
+      await this.#look(id)
+    }
+    for (let after: string | null = null; ; ) {
+      const page: StoredSchedule[] = await store.schedules.list(maxPage, after)
+      for (const { id, source } of page) {
+        if (source === 'config' && !wanted.has(id) && (await store.schedules.remove(id))) done.deleted.push(id)
+      }
+      if (page.length < maxPage) return done
+      after = page.at(-1)!.id
+    }
+  }
+
   async #setPaused(id: string, paused: boolean, note?: string): Promise<void> {
     const { store } = await this.#client.backend()
     if (!(await store.schedules.setPaused(id, paused, note))) throw new ScheduleNotFoundError(id)
@@ -263,43 +300,6 @@ export class StoredSchedules implements Schedules {
   }
 }
 
-/** What a config says, in the place of what it said before. Those that were made otherwise stay as they are, unless they have the same id. */
-export async function setConfigSchedules(client: Client, given: Record<string, ScheduleOptions>): Promise<void> {
-  const { store, hints } = await client.backend()
-  const wanted = await checkConfigSchedules(given)
-  for (const [id, { facts, paused }] of wanted) {
-    const existing = await store.schedules.create(id, facts, 'config', paused)
-    if (existing === null || !isSame(existing, facts) || existing.source !== 'config') {
-      const restart = existing !== null && existing.times !== facts.times
-      if (existing !== null) await store.schedules.change(id, facts, { restart, source: 'config' })
-      await lookAtSchedules(store, (told) => hints.publish(told), [id])
-    }
-  }
-  for (let after: string | null = null; ; ) {
-    const page: StoredSchedule[] = await store.schedules.list(maxPage, after)
-    for (const { id, source } of page) if (source === 'config' && !wanted.has(id)) await store.schedules.remove(id)
-    if (page.length < maxPage) return
-    after = page.at(-1)!.id
-  }
-}
-
-/** @throws InvalidInputError naming the schedule and the field */
-export async function checkConfigSchedules(
-  given: unknown,
-): Promise<Map<string, { readonly facts: ScheduleFacts; readonly paused: boolean }>> {
-  const what = 'stet.config, schedules'
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    throw new InvalidInputError(`${what}: expected an object with schedules by id, got ${String(given)}.`)
-  }
-  const checked = new Map<string, { facts: ScheduleFacts; paused: boolean }>()
-  for (const [id, options] of Object.entries(given as Record<string, ScheduleOptions>)) {
-    checkScheduleId(id, `${what}: id`)
-    const where = `${what} "${id}"`
-    checked.set(id, { facts: await factsOf(options, where), paused: flag(options.paused, `${where}: paused`) })
-  }
-  return checked
-}
-
 // ── what is given ────────────────────────────────────────────────────────────────────────────────
 
 function whatOf(id: unknown, call: string): string {
@@ -317,7 +317,7 @@ async function factsOf(options: ScheduleOptions, what: string): Promise<Schedule
   const { workflow, input, queue, priority, timeout, attributes, version, note, maxRuns, catchUp } = options
   if (workflow === undefined || workflow === null)
     throw new InvalidInputError(`${what}: workflow: expected a workflow or its name, got nothing.`)
-  const times = timesOf(options)
+  const times = timesIn(options)
   checkTimes(times, what)
   if (version !== undefined) checkVersion(version, `${what}: version`)
   if (maxRuns !== undefined && !(Number.isInteger(maxRuns) && maxRuns >= 1 && maxRuns < 2 ** 31)) {
@@ -372,12 +372,6 @@ async function changedFacts(stored: StoredSchedule, change: ScheduleChange, what
     maxRuns: keep('maxRuns', 'maxRuns'),
     note: keep('note', 'note'),
   }
-}
-
-function timesOf(options: ScheduleTimes): ScheduleTimes {
-  return Object.fromEntries(
-    timesFields.flatMap((field) => (options[field] === undefined ? [] : [[field, options[field]]])),
-  )
 }
 
 const compared = [

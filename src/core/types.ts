@@ -338,6 +338,9 @@ export interface RunDescription {
   parent?: { id: string; runId: string }
   /** The run that this one was forked from, and the first event of it that this one does not share. */
   forkedFrom?: { runId: string; seq: number }
+  /** The schedule that has started it, and for when. */
+  schedule?: string
+  scheduledFor?: Date
   error?: { name: string; message: string }
   historyLength: number
 }

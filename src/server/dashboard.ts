@@ -16,6 +16,7 @@ import { feedRoutes } from './routes/feed.js'
 import { metricsRoutes } from './routes/metrics.js'
 import { otherRoutes } from './routes/others.js'
 import { runRoutes } from './routes/runs.js'
+import { scheduleRoutes } from './routes/schedules.js'
 import { statsRoutes } from './routes/stats.js'
 import { isLoopback, ServedHosts } from './security.js'
 import { shapes } from './shapes.js'
@@ -58,6 +59,7 @@ export const routes: readonly Route[] = [
   ...feedRoutes,
   ...otherRoutes,
   ...alertRoutes,
+  ...scheduleRoutes,
   ...statsRoutes,
   ...metricsRoutes,
   get('/openapi.json', {

@@ -46,7 +46,7 @@ export const shapes: Shapes = {
       attributes: record(anything()),
       historyLength: count,
     },
-    { startedAt: date(), closedAt: date(), parent: named, forkedFrom, error },
+    { startedAt: date(), closedAt: date(), parent: named, forkedFrom, error, schedule: text(), scheduledFor: date() },
     'a run, as in lists',
   ),
   Step: object(

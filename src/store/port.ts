@@ -321,6 +321,8 @@ export interface RunRow {
   readonly parent: { readonly id: string; readonly runId: string } | null
   /** The run that it was forked from, and the first event of it that it does not share. */
   readonly forkedFrom?: { readonly runId: string; readonly seq: number } | null
+  /** The schedule that has started it, and for which slot, ms since the epoch. */
+  readonly schedule?: { readonly id: string; readonly slot: number }
   readonly historyLength: number
 }
 

@@ -41,6 +41,10 @@ describe.each(databases)('$database', (on) => {
     expect(runs.map(({ id }) => id)).toEqual(next.map((slot) => `hourly@${slot.toISOString()}`).reverse())
     const described = await stet.schedules.describe('hourly')
     expect(described).toMatchObject({ id: 'hourly', workflow: 'note', runs: 3, buffered: 0, paused: false })
+    expect(await stet.run(`hourly@${next[0]!.toISOString()}`).describe()).toMatchObject({
+      ...{ schedule: 'hourly', scheduledFor: next[0] },
+    })
+    expect((await stet.run(`hourly@${next[0]!.toISOString()}`).why()).evidence).toMatchObject({ schedule: 'hourly' })
     expect(described.fires.map(({ status, slot }) => [status, slot])).toEqual(
       [...next].reverse().map((slot) => ['started', slot]),
     )
@@ -68,6 +72,7 @@ describe.each(databases)('$database', (on) => {
     await stet.schedules.create('c', { workflow: again, every: '1h' })
     await clock.advance('2h')
     expect(await statuses(stet, 'c')).toEqual(['started', 'skipped'])
+    expect((await stet.list({ workflow: 'again' })).runs.map(({ schedule }) => schedule)).toEqual(['c', 'c'])
     const [{ id }] = (await stet.schedules.describe('c')).fires.slice(-1) as unknown as [{ id: string }]
     await stet.run(id).signal(go)
     await clock.advance('1h')

@@ -22,6 +22,7 @@ const exitOfCode: Record<string, number> = {
   usage: exit.usage,
   invalid_input: exit.usage,
   run_not_found: exit.notFound,
+  schedule_not_found: exit.notFound,
   nondeterminism: exit.nondeterminism,
   no_database: exit.noDatabase,
 }

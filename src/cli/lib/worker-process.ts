@@ -14,6 +14,7 @@ import { WorkerLoop } from '../../worker/worker.js'
 import { watchAlerts } from './alerts.js'
 import { readEdges } from './config-file.js'
 import { createWorkerLog } from './log.js'
+import { applySchedules } from './schedules.js'
 import { listNames, loadWorkflows } from './workflow-files.js'
 
 /** Everything that a worker process is told; plain data, as it may go to a child process. */
@@ -69,7 +70,10 @@ export async function runWorker(
     if (spec.metrics !== undefined) metrics = await openMetrics(store, meter, spec.metrics)
     await worker.start()
     // One that ends by itself is not there to look after anything.
-    if (!spec.once) alerts = await watchAlerts(store, log)
+    if (!spec.once) {
+      alerts = await watchAlerts(store, log)
+      await applySchedules(stet, log)
+    }
     const queues = spec.queues ?? [...new Set(['default', ...found.map(({ definition }) => definition.queue)])]
     if (metrics !== null) log.info('metrics', { url: metrics.url })
     log.info('worker started', { workflows: listNames(found), queues: queues.join(', ') })

@@ -117,6 +117,13 @@ export function slotsOf(times: string): Slots {
   return slots
 }
 
+/** Of options of a schedule, those that say when. */
+export function timesIn(options: ScheduleTimes): ScheduleTimes {
+  return Object.fromEntries(
+    timesFields.flatMap((field) => (options[field] === undefined ? [] : [[field, options[field]]])),
+  )
+}
+
 /** In words, for lists: `cron 0 3 * * *`. */
 export function sayTimes({ cron, every, offset, at, calendars, exclude }: ScheduleTimes): string {
   const list = (value: unknown) =>
