@@ -2,14 +2,16 @@ import { inject } from 'vitest'
 import { createPostgresStore } from '../../src/store/postgres/store.js'
 import { createTestDatabase, dropTestDatabase, postgresTime } from '../../src/store/postgres/test-database.js'
 import { describeStore } from './conformance.js'
+import { describeSchedules } from './schedules-conformance.js'
 
-describeStore('the Postgres store', async () => {
-  const serverUrl = inject('serverUrl')
-  const { name, url } = await createTestDatabase(serverUrl)
-  const store = createPostgresStore({ url })
-  const remove = async () => {
-    await store.close()
-    await dropTestDatabase(serverUrl, name)
-  }
-  return { store, time: postgresTime(store.db), remove }
-})
+for (const suite of [describeStore, describeSchedules])
+  suite('the Postgres store', async () => {
+    const serverUrl = inject('serverUrl')
+    const { name, url } = await createTestDatabase(serverUrl)
+    const store = createPostgresStore({ url })
+    const remove = async () => {
+      await store.close()
+      await dropTestDatabase(serverUrl, name)
+    }
+    return { store, time: postgresTime(store.db), remove }
+  })

@@ -273,16 +273,37 @@ SELECT u.id, r.run_id
                  WHERE r.closed_at IS NULL AND r.id <> r.run_id AND r.id >= u.id || '@' AND r.id < u.id || 'A'
                    AND octet_length(r.id) = octet_length(u.id) + 25 ORDER BY r.id LIMIT ${maxOpen}) r`
 
+const readNextText = `SELECT ${ms('min(next_at)')} AS next FROM stet_store.schedules WHERE next_at IS NOT NULL`
+
+/** What each look asks before it does anything. */
+export const lookQueries = {
+  due: (): Query => ({ name: 'stet_schedules_due', text: takeDue, values: [maxLooked] }),
+  named: (ids: readonly string[]): Query => ({
+    name: 'stet_schedules_named',
+    text: takeNamed,
+    values: [textArray(ids)],
+  }),
+  openFires: (ids: readonly string[], limit: number): Query => ({
+    name: 'stet_fires_open',
+    text: readOpenFires,
+    values: [textArray(ids), limit],
+  }),
+  openRuns: (ids: readonly string[]): Query => ({
+    name: 'stet_schedule_runs',
+    text: readOpenRuns,
+    values: [textArray(ids)],
+  }),
+  next: (): Query => ({ name: 'stet_schedules_next', text: readNextText }),
+}
+
 async function lookIn(query: Run, ids: readonly string[] | null): Promise<Look> {
-  const { rows } = await (ids === null
-    ? query({ name: 'stet_schedules_due', text: takeDue, values: [maxLooked] })
-    : query({ name: 'stet_schedules_named', text: takeNamed, values: [textArray(ids)] }))
+  const { rows } = await query(ids === null ? lookQueries.due() : lookQueries.named(ids))
   if (rows.length === 0) return nothing(await readNext(query))
   const schedules = rows.map((row) => ({ ...toSchedule(row), now: row.now as number }))
-  const names = textArray(schedules.map(({ id }) => id))
+  const names = schedules.map(({ id }) => id)
   const limit = slotsEach(schedules.length)
-  const openFires = (await query({ name: 'stet_fires_open', text: readOpenFires, values: [names, limit] })).rows
-  const openRuns = (await query({ name: 'stet_schedule_runs', text: readOpenRuns, values: [names] })).rows
+  const openFires = (await query(lookQueries.openFires(names, limit))).rows
+  const openRuns = (await query(lookQueries.openRuns(names))).rows
   const problems: { schedule: string; problem: string }[] = []
   const planned: { schedule: StoredSchedule; plan: Plan; open: string[]; now: number }[] = []
   for (const schedule of schedules) {
@@ -434,10 +455,7 @@ async function prune(query: Run, ids: readonly string[]): Promise<void> {
 }
 
 async function readNext(query: Run): Promise<number | null> {
-  const { rows } = await query({
-    name: 'stet_schedules_next',
-    text: `SELECT ${ms('min(next_at)')} AS next FROM stet_store.schedules WHERE next_at IS NOT NULL`,
-  })
+  const { rows } = await query(lookQueries.next())
   return rows[0].next
 }
 
