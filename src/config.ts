@@ -3,8 +3,10 @@ import { checkAlerts } from './core/alert-rule.js'
 import { InvalidInputError } from './core/errors.js'
 import type { Interceptor } from './core/interceptors.js'
 import { checkRetention } from './core/retention-rules.js'
+import { checkScheduleId } from './core/schedule/ids.js'
+import { checkTimes, timesIn } from './core/schedule/times.js'
 import { checkSchema } from './core/schema-name.js'
-import type { AlertsConfig, PayloadCodec, RetentionConfig } from './core/types.js'
+import type { AlertsConfig, PayloadCodec, RetentionConfig, ScheduleOptions } from './core/types.js'
 
 export interface StetConfig {
   /** Database, when neither the command line nor the environment names one. */
@@ -27,6 +29,11 @@ export interface StetConfig {
   alerts?: AlertsConfig
   /** How long closed runs are kept, by how they ended: `{ completed: '30d', perWorkflow: { order: { … } } }`. */
   retention?: RetentionConfig
+  /**
+   * By id: made and changed when a worker starts. One that is gone from here is deleted, if it came from here; one that
+   * was made otherwise stays. Without this field nothing is touched.
+   */
+  schedules?: Record<string, ScheduleOptions>
   [key: string]: unknown
 }
 
@@ -46,7 +53,7 @@ export function checkConfig(config: unknown, what: string): StetConfig {
   if (typeof config !== 'object' || config === null || Array.isArray(config)) {
     throw new InvalidInputError(`${what}: expected an object with options, got ${typeOf(config)}.`)
   }
-  const { url, schema, workflows, queues, concurrency, hints, codec, interceptors, alerts, retention } =
+  const { url, schema, workflows, queues, concurrency, hints, codec, interceptors, alerts, retention, schedules } =
     config as StetConfig
   const isText = (value: unknown) => typeof value === 'string' && value !== ''
   const areTexts = (value: unknown) => Array.isArray(value) && value.every(isText)
@@ -73,6 +80,17 @@ export function checkConfig(config: unknown, what: string): StetConfig {
   if (hints !== undefined && !isText(hints)) refuse('hints', 'text', hints)
   if (alerts !== undefined) checkAlerts(alerts, `${what}, alerts`)
   if (retention !== undefined) checkRetention(retention, `${what}, retention`)
+  if (schedules !== undefined) {
+    if (typeof schedules !== 'object' || schedules === null || Array.isArray(schedules)) {
+      refuse('schedules', 'an object with schedules by id', schedules)
+    }
+    for (const [id, options] of Object.entries(schedules)) {
+      checkScheduleId(id, `${what}, schedules: id`)
+      if (typeof options !== 'object' || options === null)
+        refuse(`schedules "${id}"`, 'an object with options', options)
+      checkTimes(timesIn(options), `${what}, schedules "${id}"`)
+    }
+  }
   return config as StetConfig
 }
 

@@ -4,6 +4,7 @@ import { Client } from './client/client.js'
 import { RunHandle, signalMessage, updateMessage } from './client/handle.js'
 import { StoredLimits } from './client/limits.js'
 import { StoredRetention } from './client/retention.js'
+import { StoredSchedules } from './client/schedules.js'
 import { durationMs } from './core/duration.js'
 import { InvalidInputError, NoDatabaseError, StetError } from './core/errors.js'
 import { checkName, newId } from './core/ids.js'
@@ -94,6 +95,7 @@ export class Stet implements AsyncDisposable {
     }
     // The innermost, so that no interceptor of the user's that makes options anew loses what it adds.
     this.#client = new Client(() => this.#ready(), [...(options.interceptors ?? []), tracedStarts])
+    this.schedules = new StoredSchedules(this.#client)
   }
 
   /** Starts a run. The same id, workflow and input gives the first run. Acknowledged means committed. */
@@ -264,9 +266,12 @@ export class Stet implements AsyncDisposable {
    */
   readonly limits: types.Limits = new StoredLimits(() => this.#ready())
 
-  get schedules(): types.Schedules {
-    throw new StetError('not_available', 'schedules are not part of this release of stet.')
-  }
+  /**
+   * Runs that are started at certain times, by whichever worker is there.
+   *
+   * @example await stet.schedules.create('nightly', { workflow: report, cron: '0 3 * * *', timeZone: 'Europe/Berlin' })
+   */
+  readonly schedules: types.Schedules
 
   /** Brings the database to this release's schema. Every process does that by itself when it first connects. */
   async migrate(): Promise<void> {

@@ -16,6 +16,7 @@ export function describeRow(row: RunRow): RunDescription {
     attributes: row.attributes ?? {},
     ...(row.parent === null ? {} : { parent: row.parent }),
     ...(row.forkedFrom == null ? {} : { forkedFrom: row.forkedFrom }),
+    ...(row.schedule === undefined ? {} : { schedule: row.schedule.id, scheduledFor: new Date(row.schedule.slot) }),
     ...(row.error === null ? {} : { error: row.error }),
     ...(row.superseded === undefined ? {} : { superseded: row.superseded }),
     historyLength: row.historyLength,

@@ -58,6 +58,7 @@ export function explain(facts: Facts, child: Reason | null): Reason {
   const reason = first(facts, child)
   const cancel = events.find(({ type }) => type === 'CancelRequested')
   const updates = unanswered(events)
+  const { schedule, scheduledFor } = events[0]?.facts ?? {}
   return {
     ...reason,
     evidence: {
@@ -68,6 +69,7 @@ export function explain(facts: Facts, child: Reason | null): Reason {
       queue: run.queue,
       status: run.status,
       now: iso(now),
+      ...(schedule === undefined ? {} : { schedule, scheduledFor: iso(scheduledFor!) }),
       ...(run.deadline === null || run.closedAt !== null ? {} : { deadline: iso(run.deadline) }),
       ...(cancel === undefined || run.closedAt !== null ? {} : { cancelRequestedAt: iso(cancel.at) }),
       ...(updates.length === 0 || run.closedAt !== null ? {} : { updatesInProgress: updates }),

@@ -127,6 +127,14 @@ export class RunNotFoundError extends StetError {
 }
 branded('RunNotFoundError', RunNotFoundError)
 
+/** No schedule has this id. */
+export class ScheduleNotFoundError extends StetError {
+  constructor(id: string) {
+    super('schedule_not_found', `no schedule has the id "${id}". \`stet schedule list\` shows the schedules there are.`)
+  }
+}
+branded('ScheduleNotFoundError', ScheduleNotFoundError)
+
 /** The run has ended, so it takes no message. */
 export class RunClosedError extends StetError {
   constructor(message: string) {

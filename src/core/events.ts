@@ -58,7 +58,9 @@ export interface EventFacts {
   traceparent?: string
   /** RunStarted of a fork: the event of the other run at which it parted from it, and when, ms since the epoch. */
   fork?: { runId: string; seq: number; at: number }
+  /** RunStarted: the slot that the run was started for, ms since the epoch, and the schedule whose it is. */
   scheduledFor?: number
+  schedule?: string
   parent?: { id: string; runId: string }
   /** An event that a fork has copied: what randomness was seeded with in its turn, so that it is drawn again alike. */
   from?: string

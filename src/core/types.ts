@@ -5,6 +5,7 @@
 export type * from './alert-types.js'
 export type * from './bulk-types.js'
 export type * from './retention-types.js'
+export type * from './schedule-types.js'
 
 /** Milliseconds, or a number with a unit. */
 export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd' | 'w'}`
@@ -350,6 +351,9 @@ export interface RunDescription {
   parent?: { id: string; runId: string }
   /** The run that this one was forked from, and the first event of it that this one does not share. */
   forkedFrom?: { runId: string; seq: number }
+  /** The schedule that has started it, and for when. */
+  schedule?: string
+  scheduledFor?: Date
   error?: { name: string; message: string }
   /** A later run has its id: it was tried again, continued as new, or started anew. */
   superseded?: true
@@ -588,30 +592,4 @@ export interface Limits {
   /** Nothing is claimed until `resume`; runs in hand go on. */
   pause(target: LimitTarget): Promise<void>
   resume(target: LimitTarget): Promise<void>
-}
-
-export interface Schedules {
-  create<I, O>(
-    id: string,
-    options: {
-      workflow: Workflow<I, O> | string
-      input?: I
-      cron?: string
-      every?: Duration
-      at?: Date
-      timeZone?: string
-      overlap?: 'skip' | 'bufferOne' | 'bufferAll' | 'cancelOther' | 'terminateOther' | 'allow'
-      catchUp?: Duration
-      jitter?: Duration
-      paused?: boolean
-    },
-  ): Promise<void>
-  update(id: string, options: object): Promise<void>
-  pause(id: string, note?: string): Promise<void>
-  resume(id: string): Promise<void>
-  trigger(id: string): Promise<Handle<unknown>>
-  backfill(id: string, range: { from: Date; to: Date }): Promise<{ started: number }>
-  next(id: string, count?: number): Promise<Date[]>
-  list(): Promise<{ id: string; workflow: string; paused: boolean; next?: Date }[]>
-  delete(id: string): Promise<void>
 }

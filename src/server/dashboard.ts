@@ -17,6 +17,7 @@ import { metricsRoutes } from './routes/metrics.js'
 import { otherRoutes } from './routes/others.js'
 import { retentionRoutes } from './routes/retention.js'
 import { runRoutes } from './routes/runs.js'
+import { scheduleRoutes } from './routes/schedules.js'
 import { statsRoutes } from './routes/stats.js'
 import { isLoopback, ServedHosts } from './security.js'
 import { shapes } from './shapes.js'
@@ -60,6 +61,7 @@ export const routes: readonly Route[] = [
   ...feedRoutes,
   ...otherRoutes,
   ...alertRoutes,
+  ...scheduleRoutes,
   ...statsRoutes,
   ...metricsRoutes,
   get('/openapi.json', {

@@ -52,6 +52,8 @@ export const shapes: Shapes = {
       parent: named,
       forkedFrom,
       error,
+      schedule: text(),
+      scheduledFor: date(),
       superseded: flag('a later run has its id'),
     },
     'a run, as in lists',

@@ -140,6 +140,19 @@ export function codedStore<S extends Store>(store: S, codec: PayloadCodec): S {
     words: { ...bulk.words, facts: await decode(bulk.words.facts), payload: await decode(bulk.words.payload) },
   })
   const coded: Partial<Store> = {
+    schedules: {
+      ...store.schedules,
+      create: async (id, facts, source, paused) => {
+        const existing = await store.schedules.create(id, await encodePayload(facts), source, paused)
+        return existing === null ? null : decodePayload(existing)
+      },
+      change: async (id, facts, how) => store.schedules.change(id, await encodePayload(facts), how),
+      find: async (id) => {
+        const found = await store.schedules.find(id)
+        return found === null ? null : decodePayload(found)
+      },
+      list: async (limit, after) => each(await store.schedules.list(limit, after), decodePayload),
+    },
     start: async (requests) => each(await store.start(await each(requests, encodePayload)), plainExisting(coder)),
     post: async (messages) => store.post(await each(messages, encodePayload)),
     fork: async (request) => plainExisting(coder)(await store.fork(await encodeFork(request))),

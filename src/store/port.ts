@@ -16,6 +16,7 @@ import type { BulkStore } from './bulks.js'
 import type { ClaimHow, GateAhead, Limits } from './limits.js'
 import type { Overview } from './overview.js'
 import type { RetentionStore } from './retention.js'
+import type { ScheduleStore } from './schedules.js'
 import type { Statistics } from './statistics.js'
 
 export interface StartRequest {
@@ -275,6 +276,8 @@ export interface Beat {
   readonly bulks: boolean
   /** When the next waiting run is due, ms since the epoch. */
   readonly nextDue: number | null
+  /** When the next schedule is to be looked at. */
+  readonly nextSchedule: number | null
   /** Workers that should be gone: their lease is over, or they own runs without being there. */
   readonly overdue: boolean
   /** How many runs it owns. */
@@ -327,6 +330,8 @@ export interface RunRow {
   readonly forkedFrom?: { readonly runId: string; readonly seq: number } | null
   /** A later run has its id. */
   readonly superseded?: true
+  /** The schedule that has started it, and for which slot, ms since the epoch. */
+  readonly schedule?: { readonly id: string; readonly slot: number }
   readonly historyLength: number
 }
 
@@ -451,6 +456,7 @@ export interface Store extends Overview, Statistics, Limits, BulkStore, Retentio
   readonly description: string
   /** Null: this store has no alerts. */
   readonly alerts: AlertStore | null
+  readonly schedules: ScheduleStore
   migrate(): Promise<number>
 
   // starting, talking to and reading runs

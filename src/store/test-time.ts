@@ -10,10 +10,12 @@ import type { WorkerLanes } from './port.js'
 export interface TimeReading {
   /** The time that runs live by, ms since the epoch. */
   readonly now: number
-  /** Some run executes, or is ready for a worker that is there, or has a message to look at. */
+  /** Some run executes, or is ready for a worker that is there, or has a message to look at; or a schedule is due. */
   readonly busy: boolean
   /** The run that is due next, and when (ms since the epoch); null: none waits for a timer. */
   readonly next: { readonly runId: string; readonly workflow: string; readonly due: number } | null
+  /** The schedule that fires next, and when. */
+  readonly schedule: { readonly id: string; readonly due: number } | null
 }
 
 export interface TestTime {

@@ -57,9 +57,10 @@ export class VirtualClock {
     return this.#inTurn(async () => {
       const target = (await this.#settle()).now + ms
       for (;;) {
-        const { next } = await this.#settle()
-        if (next === null || next.due > target) break
-        await this.#moveTo(next.due)
+        const { next, schedule } = await this.#settle()
+        const due = Math.min(next?.due ?? target + 1, schedule?.due ?? target + 1)
+        if (due > target) break
+        await this.#moveTo(due)
       }
       await this.#moveTo(target)
       await this.#settle()
@@ -68,7 +69,7 @@ export class VirtualClock {
 
   /**
    * Moves the time from one due time to the next until no run waits for a timer. Runs that wait for a signal alone
-   * stay as they are.
+   * stay as they are. Schedules fire on the way; they alone keep nothing going, for most have no end.
    * @throws StetError code `endless` when one run was due more than `maxJumps` times: it sleeps in a loop without end
    */
   runToIdle(): Promise<void> {
@@ -76,12 +77,15 @@ export class VirtualClock {
       const from = this.now()
       const jumps = new Map<string, number>()
       for (;;) {
-        const { next } = await this.#settle()
+        const { next, schedule } = await this.#settle()
         if (next === null) return
-        const times = (jumps.get(next.runId) ?? 0) + 1
-        if (times > this.#parts.maxJumps) throw endless(next, times - 1, next.due - from)
-        jumps.set(next.runId, times)
-        await this.#moveTo(next.due)
+        const fires = schedule !== null && schedule.due <= next.due
+        const jumper = fires ? `schedule ${schedule.id}` : next.runId
+        const times = (jumps.get(jumper) ?? 0) + 1
+        const due = fires ? schedule.due : next.due
+        if (times > this.#parts.maxJumps) throw endless(fires ? jumper : describe(next), times - 1, due - from)
+        jumps.set(jumper, times)
+        await this.#moveTo(due)
       }
     })
   }
@@ -207,10 +211,14 @@ export class VirtualClock {
   }
 }
 
-function endless({ runId, workflow }: { runId: string; workflow: string }, times: number, ms: number): StetError {
+function describe({ runId, workflow }: { runId: string; workflow: string }): string {
+  return `run ${runId} of workflow "${workflow}"`
+}
+
+function endless(what: string, times: number, ms: number): StetError {
   return new StetError(
     'endless',
-    `clock.runToIdle: expected every run to stop waiting for timers, but run ${runId} of workflow "${workflow}" was due ${times} times within ${formatMs(ms)} of virtual time and still waits. Does it sleep in a loop without end? Move the time by a span instead, with clock.advance('1d'), or raise maxJumps of testEnv.`,
+    `clock.runToIdle: expected every run to stop waiting for timers, but ${what} was due ${times} times within ${formatMs(ms)} of virtual time and still waits. Does it sleep in a loop without end? Move the time by a span instead, with clock.advance('1d'), or raise maxJumps of testEnv.`,
   )
 }
 

@@ -29,6 +29,12 @@ const pages = [
     key: 'w',
     Page: lazy(() => import('./pages/workers/workers-page.tsx')),
   },
+  {
+    path: '/schedules',
+    title: 'Schedules',
+    key: 's',
+    Page: lazy(() => import('./pages/schedules/schedules-page.tsx')),
+  },
   { path: '/alerts', title: 'Alerts', key: 'a', Page: lazy(() => import('./pages/alerts/alerts-page.tsx')) },
 ] as const
 const BulksPage = lazy(() => import('./pages/runs/bulks-page.tsx'))

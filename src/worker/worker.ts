@@ -28,7 +28,9 @@ import { QueryDesk } from './queries.js'
 import { RetentionDesk } from './retention.js'
 import { RowChanger } from './rows.js'
 import { Runner } from './runner.js'
+import { ScheduleKeeper } from './schedules.js'
 import { slotCounts, type WorkerSettings } from './settings.js'
+import { soon } from './soon.js'
 
 /** Each so many claims one looks at age first. */
 const claimsByAge = 8
@@ -86,6 +88,7 @@ export class WorkerLoop implements Worker {
   readonly #lines: Later
   readonly #bulks: BulkDesk
   readonly #retention: RetentionDesk
+  readonly #schedules: ScheduleKeeper
 
   constructor(store: Store, hints: Hints, log: Log, settings: WorkerSettings) {
     this.#store = store
@@ -118,6 +121,11 @@ export class WorkerLoop implements Worker {
       if (error === null) this.#log.info('deleted runs that are kept no longer', { runs: deleted })
       else this.#troubled('what is kept no longer could not be deleted', error)
     })
+    this.#schedules = new ScheduleKeeper({
+      ...{ store, clock: this.#clock, log },
+      publish: (hints) => this.#hints.publish(hints),
+      troubled: (what, error) => this.#troubled(what, error),
+    })
     this.#leaseMs = settings.leaseMs ?? 10_000
     this.#beatMs = settings.beatMs ?? 3_000
   }
@@ -147,6 +155,7 @@ export class WorkerLoop implements Worker {
         } else if (hint.kind === 'later') this.#wakeBy(this.#clock.now() + hint.inMs)
         else if (hint.kind === 'message') this.#onMessageHint(hint.runIds)
         else if (hint.kind === 'query') this.#lookForQueries()
+        else if (hint.kind === 'closed') this.#schedules.closed(hint.runIds)
         else if (hint.kind === 'workers') this.#incarnation?.lease.poke()
       },
       connected: () => this.#incarnation?.lease.poke(),
@@ -184,6 +193,7 @@ export class WorkerLoop implements Worker {
     this.#retention.stop()
     this.#onRegistered()
     this.#lines.stop()
+    await this.#schedules.stop()
     if (this.#wakeTimer !== null) originals.clearTimeout(this.#wakeTimer)
     const incarnation = this.#incarnation
     if (incarnation !== null && !incarnation.over) {
@@ -225,6 +235,7 @@ export class WorkerLoop implements Worker {
   /** Looks for work now. */
   poke(): void {
     this.#wakeAt = Number.POSITIVE_INFINITY
+    this.#schedules.poke()
     void this.#wake()
   }
 
@@ -307,6 +318,7 @@ export class WorkerLoop implements Worker {
     if (beat.queries) this.#lookForQueries()
     if (beat.bulks) this.#bulks.look()
     if (beat.nextDue !== null) this.#wakeBy(beat.nextDue)
+    if (beat.nextSchedule !== null) this.#schedules.beat(beat.nextSchedule, beat.now)
     this.#suspectsReady = beat.suspects
     this.#limited = beat.limited
     if (beat.ready || beat.suspects) this.#claimSoon()
@@ -669,20 +681,7 @@ export class WorkerLoop implements Worker {
   // ── draining ───────────────────────────────────────────────────────────────────────────────────
 
   #allReleased(incarnation: Incarnation, withinMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const check = () => {
-        if ((incarnation.runners.size > 0 || this.#claiming) && !incarnation.over) return
-        originals.clearInterval(poll)
-        originals.clearTimeout(limit)
-        resolve()
-      }
-      const poll = originals.setInterval(check, 10)
-      const limit = originals.setTimeout(() => {
-        originals.clearInterval(poll)
-        resolve()
-      }, withinMs)
-      check()
-    })
+    return soon(() => (incarnation.runners.size === 0 && !this.#claiming) || incarnation.over, withinMs)
   }
 }
 

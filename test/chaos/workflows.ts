@@ -297,3 +297,6 @@ export function versioned(version: number): AnyWorkflow {
     return { version, before, after: { version: ctx.run.version, pid: await part(2) } }
   })
 }
+
+/** Says for when it was started. */
+export const tick = workflow('tick', async (ctx) => ctx.run.scheduledFor?.toISOString())

@@ -394,6 +394,67 @@ test('whoever asks for the same statistics at the same time is answered by one r
   expect(readStats).toHaveBeenCalledTimes(2)
 })
 
+test('schedules: made, looked at, changed, fired by hand, deleted, on record', async () => {
+  const browser = browse(stet)
+  const at = (what: string, body: object) => ask(browser, `/api/schedules${what}`, { body })
+  const times = { cron: '30 2 * * *', timeZone: 'Europe/Berlin' }
+  expect(await at('/next', { times, count: 1, after: '2026-03-28T12:00:00Z' })).toEqual({
+    next: ['2026-03-29T01:00:00.000Z'],
+  })
+  const options = { workflow: 'idle', ...times, startAt: '2026-01-01T00:00:00Z', input: { of: 'night' } }
+  expect(await at('', { id: 'a@b', options })).toEqual({ id: 'a@b' })
+  await at('', { id: 'b', options: { workflow: 'idle', every: '1h', overlap: 'bufferOne' } })
+  const { schedules, next } = await ask(browser, '/api/schedules?limit=1')
+  expect([schedules, next]).toMatchObject([
+    [{ id: 'a@b', workflow: 'idle', times: 'cron 30 2 * * *', next: expect.any(String) }],
+    'a@b',
+  ])
+  await at('/update', { id: 'a@b', options: { cron: '30 3 * * *', note: 'later' } })
+  await at('/pause', { id: 'a@b', note: 'not now' })
+  expect(await ask(browser, '/api/schedules/one?id=a@b')).toMatchObject({
+    ...{ paused: true, note: 'not now', times: 'cron 30 3 * * *', nextFires: [], input: { of: 'night' } },
+    spec: { ...times, cron: '30 3 * * *', startAt: '2026-01-01T00:00:00.000Z' },
+  })
+  await at('/resume', { id: 'a@b' })
+  const first = await at('/trigger', { id: 'b' })
+  expect(first).toEqual({ id: expect.stringMatching(/^b@/), runId: expect.stringMatching(/^run_/) })
+  expect((await at('/trigger', { id: 'b' })).runId).toBeNull()
+  const [from, to] = [new Date(Date.now() - 7_200_000).toISOString(), new Date(Date.now() - 60_000).toISOString()]
+  expect(await at('/backfill', { id: 'b', from, to })).toMatchObject({ started: 2, existing: 0 })
+  const { fires, buffered } = await ask(browser, '/api/schedules/one?id=b&fires=2')
+  expect([fires, buffered]).toMatchObject([[{ status: 'buffered' }, { status: 'started', runId: first.runId }], 1])
+  const run = await ask(browser, `/api/runs/${first.runId}`)
+  expect(run.run.id).toBe(first.id)
+
+  const wrong: [string, object, number, string][] = [
+    ['', { id: 'x', options: { workflow: 'idle', cron: 'often' } }, 400, 'invalid_input'],
+    ['', { id: 'x', options: { cron: '@daily' } }, 400, 'invalid_input'],
+    ['', { id: 'b', options: { workflow: 'idle', cron: '@daily' } }, 409, 'id_conflict'],
+    ['/next', { times: { cron: '0 0 30 2 *' } }, 400, 'invalid_input'],
+    ['/trigger', { id: 'b' }, 409, 'schedule_skipped'],
+    ['/trigger', { id: 'nobody' }, 404, 'schedule_not_found'],
+    ['/update', { id: 'nobody', options: {} }, 404, 'schedule_not_found'],
+    ['/backfill', { id: 'b', from: to, to: from }, 400, 'invalid_input'],
+  ]
+  for (const [path, body, status, code] of wrong) {
+    const { status: got, json } = await browser.ask(`/api/schedules${path}`, { body })
+    expect([path, got, json.error.code]).toEqual([path, status, code])
+  }
+  await at('/delete', { id: 'a@b' })
+  await at('/delete', { id: 'b' })
+  const { rows } = await db.query(
+    "SELECT action, details ->> 'schedule' AS schedule FROM stet.audit WHERE action LIKE 'schedule-%' ORDER BY n LIMIT 6",
+  )
+  expect(rows.map(({ action, schedule }) => [action, schedule])).toEqual([
+    ['schedule-create', 'a@b'],
+    ['schedule-create', 'b'],
+    ['schedule-update', 'a@b'],
+    ['schedule-pause', 'a@b'],
+    ['schedule-resume', 'a@b'],
+    ['schedule-trigger', 'b'],
+  ])
+})
+
 test('alerts: rules, what fires, silences, what would have fired', async () => {
   const browser = browse(stet)
   const rule = { name: 'blocked', kind: 'blockedRuns', workflow: 'alarming', severity: 'page' } as const

@@ -1448,6 +1448,7 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
         limited: false,
         bulks: false,
         nextDue: null,
+        nextSchedule: null,
         overdue: false,
         owned: 0,
         msgs: [],
@@ -1534,7 +1535,7 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
       const due = (await s.store.now()) + 1_000
       await worker.park(run, { due })
       expect(await s.time.read(lanes)).toEqual({
-        ...{ now: await s.store.now(), busy: false, next: { runId: 'run_a', workflow: 'order', due } },
+        ...{ now: await s.store.now(), busy: false, next: { runId: 'run_a', workflow: 'order', due }, schedule: null },
       })
       await s.pass(1_000)
       expect((await read()).busy).toBe(true)

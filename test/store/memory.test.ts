@@ -1,11 +1,10 @@
 import { createMemoryStore } from '../../src/store/memory/store.js'
 import { describeStore } from './conformance.js'
 import { describeLimits } from './conformance-limits.js'
+import { describeSchedules } from './schedules-conformance.js'
 
-const open = async () => {
-  const store = createMemoryStore()
-  return { store, time: store.time, remove: () => store.close() }
-}
-
-describeStore('the in-memory store', open)
-describeLimits('the in-memory store', open)
+for (const suite of [describeStore, describeSchedules, describeLimits])
+  suite('the in-memory store', async () => {
+    const store = createMemoryStore()
+    return { store, time: store.time, remove: () => store.close() }
+  })

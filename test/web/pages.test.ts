@@ -39,6 +39,7 @@ test('an empty database says the next command, on each page', async () => {
     ['Runs', 'Copy stet dev'],
     ['Metrics', 'Copy stet worker'],
     ['Workers and queues', 'Copy stet worker'],
+    ['Schedules', 'Copy stet schedule create'],
     ['Alerts', 'Copy stet alerts'],
   ] as const
   for (const [name, command] of next) {
@@ -599,7 +600,7 @@ test('whatever stands in names, ids, attributes and errors is shown as it is, an
     await page.goto(`${url}/runs`)
   }
   await worker.stop()
-  for (const path of ['/', '/statistics', '/statistics?of=runs', '/workers', '/alerts']) {
+  for (const path of ['/', '/statistics', '/statistics?of=runs', '/workers', '/schedules', '/alerts']) {
     await page.goto(url + path)
     await page.getByRole('heading', { level: 1 }).waitFor()
   }
@@ -621,7 +622,7 @@ test('every control has a name; light and dark, wide and narrow', async () => {
   await work(all)
   const url = await served(stet)
   const pages = { overview: '/', runs: '/runs', metrics: '/statistics?workflow=order&step=charge&compare=true' }
-  const more = { workers: '/workers', alerts: '/alerts' }
+  const more = { workers: '/workers', alerts: '/alerts', schedules: '/schedules' }
   for (const [name, path] of Object.entries({ ...pages, ...more })) {
     for (const [colours, width] of [
       ['light', 1400],

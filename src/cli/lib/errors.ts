@@ -23,6 +23,7 @@ const exitOfCode: Record<string, number> = {
   invalid_input: exit.usage,
   bulk_not_found: exit.notFound,
   run_not_found: exit.notFound,
+  schedule_not_found: exit.notFound,
   nondeterminism: exit.nondeterminism,
   no_database: exit.noDatabase,
 }

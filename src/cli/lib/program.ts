@@ -39,6 +39,7 @@ const commands: Record<string, Entry> = {
     summary: 'what fires, rules, silences, and when rules would have fired',
     load: () => import('../alerts.js'),
   },
+  schedule: { summary: 'runs that are started at certain times', load: () => import('../schedule.js') },
   check: {
     summary: 'replay all open runs against the code at hand, before a deploy',
     load: () => import('../check.js'),
@@ -55,7 +56,7 @@ const commands: Record<string, Entry> = {
 }
 
 const exitCodes = `
-Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 no such run, 4 the code does not fit the history, 5 no database.
+Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 no such run (schedule), 4 the code does not fit the history, 5 no database.
 \`stet <command> --help\` has the options of a command and examples.`
 
 /** Runs a command line and returns its exit code. Never throws. */

@@ -18,6 +18,9 @@ export function headerText({ row, events, problem }: RunView): string {
   if (row.id !== row.runId) lines.unshift(['run id', row.runId])
   if (begun !== null && row.closedAt !== null) lines.push(['took', formatMs(row.closedAt - begun)])
   if (row.owner !== null && row.closedAt === null) lines.push(['worker', clean(row.owner)])
+  const { schedule, scheduledFor } = events[0]?.facts ?? {}
+  if (schedule !== undefined)
+    lines.push(['schedule', `${clean(schedule)} for ${new Date(scheduledFor!).toISOString()}`])
   if (events[0] !== undefined) lines.push(['input', brief(decode(events[0].payload), 200)])
   if (last?.type === 'RunCompleted') lines.push(['result', brief(decode(last.payload), 200)])
   if (row.error !== null) lines.push(['error', paint('red', cleanLines(`${row.error.name}: ${row.error.message}`))])

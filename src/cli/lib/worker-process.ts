@@ -16,6 +16,7 @@ import { watchAlerts } from './alerts.js'
 import { readEdges } from './config-file.js'
 import { createWorkerLog } from './log.js'
 import { keepConfigRetention } from './retention.js'
+import { applySchedules } from './schedules.js'
 import { listNames, loadWorkflows } from './workflow-files.js'
 
 /** Everything that a worker process is told; plain data, as it may go to a child process. */
@@ -75,7 +76,10 @@ export async function runWorker(
     await keepConfigRetention(store)
     await worker.start()
     // One that ends by itself is not there to look after anything.
-    if (!spec.once) alerts = await watchAlerts(store, log)
+    if (!spec.once) {
+      alerts = await watchAlerts(store, log)
+      await applySchedules(stet, log)
+    }
     const queues = spec.queues ?? [...new Set(['default', ...found.map(({ definition }) => definition.queue)])]
     if (metrics !== null) log.info('metrics', { url: metrics.url })
     log.info('worker started', { workflows: listNames(found), queues: queues.join(', ') })

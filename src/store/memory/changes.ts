@@ -103,7 +103,7 @@ function succeed(state: State, run: Run, { successor, terminal }: RowChange, at:
     type: 'RunStarted',
     op: 0,
     payload: terminal!.payload,
-    facts: JSON.stringify({ runId: run.runId }),
+    facts: JSON.stringify({ runId: run.runId, ...slotOf(run) }),
     at,
   })
   const inbox = [...run.inbox.values()].filter(({ kind }) => kind === 'signal' || kind === 'update' || kind === 'pause')
@@ -111,6 +111,12 @@ function succeed(state: State, run: Run, { successor, terminal }: RowChange, at:
   // Those that it took in and did not come to read are older than those that it did not take in.
   for (const message of unread) accept(next, message, at)
   for (const message of inbox) accept(next, message, message.at)
+}
+
+/** It is for the same slot. */
+function slotOf({ history }: Run): object {
+  const { schedule, scheduledFor } = JSON.parse(history[0]?.facts ?? '{}')
+  return schedule === undefined ? {} : { schedule, scheduledFor }
 }
 
 /** Whoever waits for the only one hears what came of it, if that is short. */

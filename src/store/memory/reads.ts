@@ -15,8 +15,14 @@ export function rowOf(state: State, run: Run): RunRow {
     parent: parentRunId === null ? null : { id: state.runs.get(parentRunId)?.id ?? parentRunId, runId: parentRunId },
     forkedFrom: copyOf(forkedFrom),
     ...((state.byId.get(id)?.at(-1) ?? run) === run ? {} : { superseded: true as const }),
+    ...slotOf(history[0]?.facts ?? null),
     historyLength: history.length,
   }
+}
+
+function slotOf(facts: string | null): Pick<RunRow, 'schedule'> {
+  const { schedule, scheduledFor } = JSON.parse(facts ?? '{}')
+  return schedule === undefined ? {} : { schedule: { id: schedule, slot: scheduledFor } }
 }
 
 /** Newest first, a page at a time; run ids carry their time. */

@@ -11,6 +11,7 @@ import type { LimitRule, LimitTarget } from '../limits.js'
 import type { InboxMessage, QueryAnswer, QueryRequest, RunRow, WorkerInfo } from '../port.js'
 import type { MemoryClock } from './clock.js'
 import { MemoryHints } from './hints.js'
+import type { ScheduleEntry } from './schedules.js'
 
 /** Columns that `RunRow` does not show stand beside it. */
 export interface Run extends Mutable<Omit<RunRow, 'parent' | 'historyLength'>> {
@@ -107,6 +108,7 @@ export class State {
   turn = 0
   /** A bulk is to be gone on with. */
   hasBulks = (): boolean => false
+  readonly schedules = new Map<string, ScheduleEntry>()
   /** Ends of leases that are held. */
   readonly leases = new Set<() => void>()
   /** By worker: told when the process of the one that it watches is gone. */

@@ -25,6 +25,7 @@ import { pauseRun, resumeRun } from './pauses.js'
 import { answerQuery, askQuery, collectAnswers, takeQueries } from './queries.js'
 import { listRuns, readResults, rowOf } from './reads.js'
 import { retentionOf } from './retention.js'
+import { schedulesOf } from './schedules.js'
 import { startAndPost, startRuns } from './starts.js'
 import { eventOf, State } from './state.js'
 import { statisticsOf } from './stats.js'
@@ -58,6 +59,7 @@ export function createMemoryStore(clock: MemoryClock = new MemoryClock()): Memor
     },
     description: 'memory',
     alerts: null,
+    schedules: schedulesOf(state, answer, real),
     migrate: () => answer(() => 0),
 
     start: (requests) => answer(() => startRuns(state, requests, real())),

@@ -1,6 +1,7 @@
 import type { WorkerLanes } from '../port.js'
 import type { TimeReading } from '../test-time.js'
 import { isReady, suits } from './claims.js'
+import { openRuns } from './schedules.js'
 import type { State } from './state.js'
 
 /** Looks at the clock and at what runs do. */
@@ -18,7 +19,14 @@ export function readTime(state: State, lanes: WorkerLanes): TimeReading {
       if (due !== null && (next === null || due < next.due)) next = { runId, workflow, due }
     }
   }
-  return { now, busy, next }
+  let schedule: TimeReading['schedule'] = null
+  for (const { schedule: each, nextFire, nextAt } of state.schedules.values()) {
+    const { id, buffered, paused } = each
+    busy ||= nextAt !== null && nextAt <= now
+    busy ||= buffered > 0 && !paused && openRuns(state, id).length === 0
+    if (nextFire !== null && (schedule === null || nextFire < schedule.due)) schedule = { id, due: nextFire }
+  }
+  return { now, busy, next, schedule }
 }
 
 export function runningRuns(state: State): { runId: string; workflow: string }[] {

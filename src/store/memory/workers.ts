@@ -1,6 +1,7 @@
 import { type Beat, quarantineAfter, suspectAfter, type TakenOver, type WorkerInfo } from '../port.js'
 import { hasCode, isReady, suits } from './claims.js'
 import { concernsLanes } from './limits.js'
+import { nextLook } from './schedules.js'
 import { makeReady, type Run, type State, type WorkerEntry } from './state.js'
 
 /** Makes the entry that allows a worker to write. */
@@ -29,6 +30,7 @@ export function beat(state: State, { id, ...lanes }: WorkerInfo, real: number, l
     limited: [...state.limits.values()].some((limit) => concernsLanes(limit, lanes)),
     bulks: state.hasBulks(),
     nextDue: leastOf(waiting.map(({ due }) => due)),
+    nextSchedule: nextLook(state),
     overdue:
       [...state.workers.values()].some(({ expiresAt }) => expiresAt < real) || open.some((run) => isOrphan(state, run)),
     owned: own.length,

@@ -12,6 +12,7 @@
 import type { ChangeAnswer, RowAnswer, RowChange } from '../port.js'
 import { floatArray, intArray, textArray } from './arrays.js'
 import type { Db, Lane } from './db.js'
+import { slotId } from './reads.js'
 
 /** What the closing of runs may take with it. Each is a part of the same statement, left out where nothing needs it. */
 interface Beside {
@@ -120,7 +121,11 @@ s AS (
   RETURNING run_id, queue),
 sh AS (
   INSERT INTO stet_store.history (run_id, seq, type, op, payload, facts, at)
-  SELECT u.successor, 1, 'RunStarted', 0, u.payload, json_build_object('runId', u.run_id)::text, w.at FROM u, w WHERE u.successor IS NOT NULL),
+  SELECT u.successor, 1, 'RunStarted', 0, u.payload, json_strip_nulls(json_build_object('runId', u.run_id, 'schedule', slot.facts -> 'schedule', 'scheduledFor', slot.facts -> 'scheduledFor'))::text, w.at
+    FROM w, u LEFT JOIN LATERAL (
+      -- It is for the same slot.
+      SELECT p.facts::json AS facts FROM stet_store.history p WHERE u.id LIKE '${slotId}' AND p.run_id = u.run_id AND p.seq = 1) slot ON true
+    WHERE u.successor IS NOT NULL),
 tm AS (
   INSERT INTO stet_store.message_ids (run_id, message_id)
   SELECT m.successor, m.message_id FROM (SELECT successor, message_id FROM t UNION SELECT successor, message_id FROM tc) m

@@ -5,7 +5,11 @@ import type { Db } from './db.js'
 /** A time as ms since the epoch. */
 export const ms = (column: string) => `(extract(epoch FROM ${column}) * 1000)::float8`
 
+/** Ids that slots of schedules have; only of those runs the facts of the start are read. */
+export const slotId = '%@____-__-__T__:__:__.___Z'
+
 export const rowColumns = `
+  CASE WHEN r.id LIKE '${slotId}' THEN (SELECT h.facts FROM stet_store.history h WHERE h.run_id = r.run_id AND h.seq = 1) END AS start_facts,
   r.run_id, r.id, r.workflow, r.version, r.queue, r.priority, r.status, r.owner, r.claim, r.waits, r.problem, r.error_name, r.error_message,
   r.attributes, r.forked_from, r.forked_seq, r.parent_run_id, (SELECT p.id FROM stet_store.runs p WHERE p.run_id = r.parent_run_id) AS parent_id, ${ms('r.due')} AS due, ${ms('r.created_at')} AS created_at, ${ms('r.started_at')} AS started_at,
   ${ms('r.closed_at')} AS closed_at, ${ms('r.deadline')} AS deadline,
@@ -35,8 +39,14 @@ export function toRow(row: any): RunRow {
     parent: row.parent_run_id === null ? null : { id: row.parent_id ?? row.parent_run_id, runId: row.parent_run_id },
     forkedFrom: row.forked_from === null ? null : { runId: row.forked_from, seq: row.forked_seq },
     ...(row.superseded ? { superseded: true as const } : {}),
+    ...slotOf(row.start_facts ?? null),
     historyLength: row.history_length ?? 0,
   }
+}
+
+function slotOf(facts: string | null): Pick<RunRow, 'schedule'> {
+  const { schedule, scheduledFor } = JSON.parse(facts ?? '{}')
+  return schedule === undefined ? {} : { schedule: { id: schedule, slot: scheduledFor } }
 }
 
 export async function findRun(db: Db, ref: string): Promise<RunRow | null> {

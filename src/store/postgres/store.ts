@@ -26,6 +26,7 @@ import { pauseRun, resumeRun } from './pauses.js'
 import { answerQuery, askQuery, collectAnswers, takeQueries } from './queries.js'
 import { findRun, readResults } from './reads.js'
 import { retentionOf } from './retention.js'
+import { schedulesOf } from './schedules.js'
 import { startAndPost, startRuns } from './starts.js'
 import { statisticsOf } from './stats.js'
 import { transactionStep } from './transactions.js'
@@ -51,6 +52,7 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
     db,
     description: describe(options.url) + (db.schema === defaultSchema ? '' : `, schema ${db.schema}`),
     alerts: alertsOf(db),
+    schedules: schedulesOf(db),
     migrate: () => db.retrying('migrate', () => migrate(db), patient),
 
     start: (requests) =>

@@ -90,7 +90,14 @@ async function readTestClock(db: Db, lanes: WorkerLanes): Promise<TimeReading> {
              OR EXISTS (SELECT FROM stet_store.runs r JOIN served s ON s.queue = r.queue AND s.name = r.workflow AND r.version IN (s.version, 0)
                          WHERE r.status = 'pending' AND r.due <= c.at)
              OR EXISTS (SELECT FROM stet_store.runs r
-                         WHERE r.status = 'waiting' AND (r.due <= c.at OR (r.msgs > r.seen AND r.claim > 0))) AS busy,
+                         WHERE r.status = 'waiting' AND (r.due <= c.at OR (r.msgs > r.seen AND r.claim > 0)))
+             OR EXISTS (SELECT FROM stet_store.schedules s WHERE s.next_at <= c.at)
+             -- Something waits, and nothing that it could wait for.
+             OR EXISTS (SELECT FROM stet_store.schedules s WHERE s.buffered > 0 AND NOT s.paused
+                           AND NOT EXISTS (SELECT FROM stet_store.runs r WHERE r.closed_at IS NULL AND r.id <> r.run_id
+                                              AND r.id >= s.id || '@' AND r.id < s.id || 'A' AND octet_length(r.id) = octet_length(s.id) + 25)) AS busy,
+             (SELECT json_build_object('id', s.id, 'due', (extract(epoch FROM s.next_fire) * 1000)::float8)
+                FROM stet_store.schedules s WHERE s.next_fire IS NOT NULL ORDER BY s.next_fire LIMIT 1) AS schedule,
              (SELECT json_build_object('runId', r.run_id, 'workflow', r.workflow, 'due', (extract(epoch FROM r.due) * 1000)::float8)
                 FROM stet_store.runs r WHERE r.status = 'waiting' AND r.due IS NOT NULL ORDER BY r.due LIMIT 1) AS next
         FROM c`,

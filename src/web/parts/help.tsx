@@ -5,7 +5,7 @@ const groups: readonly { readonly title: string; readonly keys: readonly (readon
     title: 'Everywhere',
     keys: [
       ['Ctrl K, ⌘ K', 'go to a page or a run, start one, switch colours'],
-      ['g then o r m w a', 'overview, runs, metrics, workers, alerts'],
+      ['g then o r m w s a', 'overview, runs, metrics, workers, schedules, alerts'],
       ['?', 'this list'],
       ['Esc', 'close what stands before the page'],
     ],
