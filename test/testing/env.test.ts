@@ -26,6 +26,32 @@ const nothing = workflow('nothing', async (ctx) => ctx.now())
 describe.each(databases)('on $database', (on) => {
   const open = (options: Omit<TestOptions, 'url'>) => testEnv({ ...options, ...on })
 
+  test('limits hold in virtual time: a rate takes the time that it takes, one at a time is one after the other', async () => {
+    const begun: number[] = []
+    const hourly = workflow('hourly', { rateLimit: { limit: 2, period: '1h' } }, async (ctx: Ctx<void>) =>
+      ctx.step('begin', () => void begun.push(Date.now())),
+    )
+    const single = workflow('single', { concurrency: { limit: 1, key: 'of' } }, async (ctx: Ctx<{ of: string }>) => {
+      await ctx.step('hold', () => 1)
+      await ctx.sleep('1d')
+      return ctx.run.id
+    })
+    await using env = await open({ workflows: [hourly, single] })
+    const runs = await Promise.all(Array.from({ length: 6 }, () => env.stet.start(hourly)))
+    await env.clock.advance('59m')
+    expect(begun).toHaveLength(2)
+    await env.clock.advance('2m')
+    expect(begun).toHaveLength(4)
+    await Promise.all(Array.from({ length: 4 }, (_, i) => env.stet.start(single, { of: `${i % 2}` })))
+    await env.clock.runToIdle()
+    await Promise.all(runs.map((run) => run.result()))
+    expect((await env.stet.list({ status: 'completed' })).runs).toHaveLength(10)
+    await env.stet.limits.pause({ queue: 'default' })
+    const held = await env.stet.start(single, { of: 'x' })
+    await env.clock.advance('1d')
+    expect((await held.describe()).status).toBe('pending')
+  })
+
   test('a bulk is done by the worker that there is', async () => {
     await using env = await open({ workflows: [approval] })
     const runs = await Promise.all(['a', 'b'].map((plan) => env.stet.start(approval, plan)))

@@ -105,6 +105,15 @@ export function gatesAhead(state: State, run: Run): GateAhead[] {
     })
 }
 
+/** Whether limits let a run go on now, and when its rates will if it is for them that it does not. */
+export function gatesOf(state: State, run: Run): { closed: boolean; opensAt: number | null } {
+  const rooms = sorted(state)
+    .filter((limit) => concerns(limit, run))
+    .map((limit) => roomOf(state, limit, valueUnder(run, limit), run.claim === 0))
+  const times = rooms.flatMap(({ opensAt }) => (opensAt === null ? [] : [opensAt]))
+  return { closed: rooms.some(({ room }) => room <= 0), opensAt: times.length === 0 ? null : Math.max(...times) }
+}
+
 const nothing: LimitBounds = { concurrency: null, rate: null }
 
 function sorted(state: State): LimitEntry[] {

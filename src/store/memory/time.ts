@@ -1,6 +1,7 @@
 import type { WorkerLanes } from '../port.js'
 import type { TimeReading } from '../test-time.js'
 import { isReady, suits } from './claims.js'
+import { gatesOf } from './limits.js'
 import { openRuns } from './schedules.js'
 import type { State } from './state.js'
 
@@ -13,8 +14,11 @@ export function readTime(state: State, lanes: WorkerLanes): TimeReading {
   for (const run of state.open) {
     const { runId, workflow, status, due } = run
     if (status === 'running') busy = true
-    else if (status === 'pending') busy ||= isReady(run, now) && served.some((each) => suits(run, each))
-    else if (status === 'waiting') {
+    else if (status === 'pending' && isReady(run, now) && served.some((each) => suits(run, each))) {
+      const { closed, opensAt } = gatesOf(state, run)
+      busy ||= !closed
+      if (opensAt !== null && (next === null || opensAt < next.due)) next = { runId, workflow, due: opensAt }
+    } else if (status === 'waiting') {
       busy ||= due !== null && due <= now
       if (due !== null && (next === null || due < next.due)) next = { runId, workflow, due }
     }

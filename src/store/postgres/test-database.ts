@@ -84,11 +84,23 @@ async function readTestClock(db: Db, lanes: WorkerLanes): Promise<TimeReading> {
         SELECT q.queue, v.name, v.version FROM unnest($1::text[]) q(queue), unnest($2::text[], $3::int[]) v(name, version)
         UNION
         SELECT q.queue, v.name, v.version
-          FROM stet_store.workers w, unnest(w.queues) q(queue), unnest(w.workflows, w.versions) v(name, version))
+          FROM stet_store.workers w, unnest(w.queues) q(queue), unnest(w.workflows, w.versions) v(name, version)),
+      -- What somebody could take, were it not for a limit; one for its rate goes on at a time that is known.
+      ready AS MATERIALIZED (
+        SELECT r.run_id, r.workflow, coalesce(g.closed, false) AS closed, g.opens
+          FROM c, stet_store.runs r LEFT JOIN stet_store.history h ON h.run_id = r.run_id AND h.seq = 1,
+               LATERAL (
+                 SELECT bool_or(least(f.slots, CASE WHEN r.claim = 0 THEN f.begins END) <= 0) AS closed,
+                        max(CASE WHEN r.claim = 0 AND f.begins <= 0 THEN f.opens END) AS opens
+                   FROM stet_store.limits l,
+                        LATERAL (SELECT stet_store.gate(l.scope, l.name, l.key, CASE WHEN l.key = '' THEN '' ELSE stet_store.key_value(h.payload, l.key) END) AS gate) k,
+                        LATERAL stet_store.room(k.gate, CASE WHEN l.paused THEN 0 ELSE l.concurrency END, l.rate, l.period_ms, c.at) f
+                  WHERE CASE l.scope WHEN 'queue' THEN l.name = r.queue ELSE l.name = r.workflow END) g
+         WHERE r.status = 'pending' AND r.due <= c.at
+           AND EXISTS (SELECT FROM served s WHERE s.queue = r.queue AND s.name = r.workflow AND r.version IN (s.version, 0)))
       SELECT (extract(epoch FROM c.at) * 1000)::float8 AS now,
              EXISTS (SELECT FROM stet_store.runs r WHERE r.status = 'running')
-             OR EXISTS (SELECT FROM stet_store.runs r JOIN served s ON s.queue = r.queue AND s.name = r.workflow AND r.version IN (s.version, 0)
-                         WHERE r.status = 'pending' AND r.due <= c.at)
+             OR EXISTS (SELECT FROM ready WHERE NOT closed)
              OR EXISTS (SELECT FROM stet_store.runs r
                          WHERE r.status = 'waiting' AND (r.due <= c.at OR (r.msgs > r.seen AND r.claim > 0)))
              OR EXISTS (SELECT FROM stet_store.schedules s WHERE s.next_at <= c.at)
@@ -98,8 +110,9 @@ async function readTestClock(db: Db, lanes: WorkerLanes): Promise<TimeReading> {
                                               AND r.id >= s.id || '@' AND r.id < s.id || 'A' AND octet_length(r.id) = octet_length(s.id) + 25)) AS busy,
              (SELECT json_build_object('id', s.id, 'due', (extract(epoch FROM s.next_fire) * 1000)::float8)
                 FROM stet_store.schedules s WHERE s.next_fire IS NOT NULL ORDER BY s.next_fire LIMIT 1) AS schedule,
-             (SELECT json_build_object('runId', r.run_id, 'workflow', r.workflow, 'due', (extract(epoch FROM r.due) * 1000)::float8)
-                FROM stet_store.runs r WHERE r.status = 'waiting' AND r.due IS NOT NULL ORDER BY r.due LIMIT 1) AS next
+             (SELECT json_build_object('runId', x.run_id, 'workflow', x.workflow, 'due', (extract(epoch FROM x.due) * 1000)::float8)
+                FROM ((SELECT r.run_id, r.workflow, r.due FROM stet_store.runs r WHERE r.status = 'waiting' AND r.due IS NOT NULL ORDER BY r.due LIMIT 1)
+                      UNION ALL SELECT run_id, workflow, opens FROM ready WHERE closed AND opens IS NOT NULL) x ORDER BY x.due LIMIT 1) AS next
         FROM c`,
     values: [
       textArray(lanes.queues),
