@@ -73,10 +73,9 @@ test('made, looked at, changed, fired, deleted', async () => {
   await run('pause', 'nightly', '--note', 'broken disk')
   expect((await run('list')).stdout).toMatch(/nightly.*paused.*broken disk/)
   await run('resume', 'nightly')
-  expect((await json('update', 'nightly', '--cron', '0 4 * * *', '--overlap', 'allow')).updated).toEqual([
-    'cron',
-    'overlap',
-  ])
+  expect(
+    (await json('update', 'nightly', '--cron', '0 4 * * *', '--time-zone', 'UTC', '--overlap', 'allow')).updated,
+  ).toEqual(['cron', 'timeZone', 'overlap'])
   expect((await run('update', 'nightly')).code).toBe(2)
   expect((await json('next', 'nightly', '-n', '3')).next).toHaveLength(3)
 

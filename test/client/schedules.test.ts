@@ -2,7 +2,7 @@
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { IdConflictError, InvalidInputError, ScheduleNotFoundError, Stet, signal, workflow } from '../../src/index.js'
 import { createTestDatabase, dropTestDatabase, postgresTime } from '../../src/store/postgres/test-database.js'
-import { testEnv } from '../../src/testing/index.js'
+import { type TestEnv, testEnv } from '../../src/testing/index.js'
 import { eventually } from '../support/harness.js'
 import { databases } from '../testing/databases.js'
 
@@ -26,9 +26,16 @@ const again = workflow('again', async (ctx) => {
 })
 const all = [note, hold, again]
 
+/** A minute past an hour, so that each hour that passes has one slot, and minutes that pass have none. */
+async function opened(on: (typeof databases)[number]): Promise<TestEnv> {
+  const env = await testEnv({ workflows: all, ...on })
+  await env.clock.advance(3_660_000 - (env.clock.now() % 3_600_000))
+  return env
+}
+
 describe.each(databases)('$database', (on) => {
   test('a cron schedule starts a run for each slot, which knows its slot', async () => {
-    await using env = await testEnv({ workflows: all, ...on })
+    await using env = await opened(on)
     const { stet, clock } = env
     await stet.schedules.create('hourly', { workflow: note, input: 'at', cron: '0 * * * *' })
     const next = await stet.schedules.next('hourly', 3)
@@ -58,7 +65,7 @@ describe.each(databases)('$database', (on) => {
   const inHours = (next: Date, hours: number) => new Date(next.getTime() + hours * 3_600_000)
 
   test('skip: what comes while a run is open is skipped, also of a run that went on under another run id', async () => {
-    await using env = await testEnv({ workflows: all, ...on })
+    await using env = await opened(on)
     const { stet, clock } = env
     await stet.schedules.create('s', every)
     const [first] = await stet.schedules.next('s', 1)
@@ -72,7 +79,9 @@ describe.each(databases)('$database', (on) => {
     await stet.schedules.create('c', { workflow: again, every: '1h' })
     await clock.advance('2h')
     expect(await statuses(stet, 'c')).toEqual(['started', 'skipped'])
-    expect((await stet.list({ workflow: 'again' })).runs.map(({ schedule }) => schedule)).toEqual(['c', 'c'])
+    const { runs } = await stet.list({ workflow: 'again' })
+    expect(runs.length).toBeGreaterThan(2)
+    expect(new Set(runs.map(({ schedule }) => schedule))).toEqual(new Set(['c']))
     const [{ id }] = (await stet.schedules.describe('c')).fires.slice(-1) as unknown as [{ id: string }]
     await stet.run(id).signal(go)
     await clock.advance('1h')
@@ -80,7 +89,7 @@ describe.each(databases)('$database', (on) => {
   })
 
   test('bufferOne: the first that comes waits and starts when the run has closed, at once', async () => {
-    await using env = await testEnv({ workflows: all, ...on })
+    await using env = await opened(on)
     const { stet, clock } = env
     await stet.schedules.create('b', { ...every, overlap: 'bufferOne' })
     const [first] = await stet.schedules.next('b', 1)
@@ -96,7 +105,7 @@ describe.each(databases)('$database', (on) => {
   })
 
   test('bufferAll: all wait, one after the other', async () => {
-    await using env = await testEnv({ workflows: all, ...on })
+    await using env = await opened(on)
     const { stet, clock } = env
     await stet.schedules.create('b', { ...every, overlap: 'bufferAll', maxRuns: 4 })
     const [first] = await stet.schedules.next('b', 1)
@@ -112,7 +121,7 @@ describe.each(databases)('$database', (on) => {
   })
 
   test('cancelOther: the open one is cancelled, its cleanup included, and the latest follows', async () => {
-    await using env = await testEnv({ workflows: all, ...on })
+    await using env = await opened(on)
     const { stet, clock } = env
     await stet.schedules.create('c', { ...every, overlap: 'cancelOther' })
     const [first] = await stet.schedules.next('c', 1)
@@ -129,7 +138,7 @@ describe.each(databases)('$database', (on) => {
   })
 
   test('terminateOther: the open one ends at once, and the new one follows', async () => {
-    await using env = await testEnv({ workflows: all, ...on })
+    await using env = await opened(on)
     const { stet, clock } = env
     await stet.schedules.create('t', { ...every, overlap: 'terminateOther' })
     const [first] = await stet.schedules.next('t', 1)
@@ -143,7 +152,7 @@ describe.each(databases)('$database', (on) => {
   })
 
   test('allow: all run at once', async () => {
-    await using env = await testEnv({ workflows: all, ...on })
+    await using env = await opened(on)
     const { stet, clock } = env
     await stet.schedules.create('a', { ...every, overlap: 'allow' })
     await clock.advance('3h')
@@ -151,7 +160,7 @@ describe.each(databases)('$database', (on) => {
   })
 
   test('paused: nothing fires and nothing is missed; what waits waits on; by hand it fires', async () => {
-    await using env = await testEnv({ workflows: all, ...on })
+    await using env = await opened(on)
     const { stet, clock } = env
     await stet.schedules.create('p', { ...every, overlap: 'bufferOne', paused: true, note: 'not yet' })
     expect(await stet.schedules.next('p')).toEqual([])
@@ -175,7 +184,7 @@ describe.each(databases)('$database', (on) => {
   })
 
   test('two triggers of one moment are two runs, each with its own instant', async () => {
-    await using env = await testEnv({ workflows: all, ...on })
+    await using env = await opened(on)
     const { stet, clock } = env
     await stet.schedules.create('t', { workflow: note, input: 'by hand', cron: '@yearly', overlap: 'allow' })
     const runs = await Promise.all([1, 2, 3].map(() => stet.schedules.trigger('t')))
@@ -185,7 +194,7 @@ describe.each(databases)('$database', (on) => {
   })
 
   test('backfill starts what was not started, once, however often it is asked for', async () => {
-    await using env = await testEnv({ workflows: all, ...on })
+    await using env = await opened(on)
     const { stet, clock } = env
     await stet.schedules.create('f', { workflow: note, input: 'late', every: '1h' })
     const now = new Date(Math.floor(clock.now() / 3_600_000) * 3_600_000)
@@ -215,7 +224,7 @@ describe.each(databases)('$database', (on) => {
   })
 
   test('a limited number of runs, a date, and an end', async () => {
-    await using env = await testEnv({ workflows: all, ...on })
+    await using env = await opened(on)
     const { stet, clock } = env
     const at = new Date(clock.now() + 3_600_000)
     await stet.schedules.create('twice', { workflow: note, input: 'x', every: '1h', maxRuns: 2 })
@@ -231,7 +240,7 @@ describe.each(databases)('$database', (on) => {
   })
 
   test('update: other times count from now, the rest stays; what is not there is told', async () => {
-    await using env = await testEnv({ workflows: all, ...on })
+    await using env = await opened(on)
     const { stet, clock } = env
     await stet.schedules.create('u', {
       workflow: note,
@@ -268,7 +277,7 @@ describe.each(databases)('$database', (on) => {
   })
 
   test('the same again is no second schedule; another under its id is refused; so is what cannot be', async () => {
-    await using env = await testEnv({ workflows: all, ...on })
+    await using env = await opened(on)
     const { stet, clock } = env
     const options = { workflow: note, input: 'a', cron: '0 3 * * *' }
     await stet.schedules.create('s', options)
@@ -302,7 +311,7 @@ describe.each(databases)('$database', (on) => {
   })
 
   test('ids that look like ids of runs and like SQL are ids', async () => {
-    await using env = await testEnv({ workflows: all, ...on })
+    await using env = await opened(on)
     const { stet, clock } = env
     const ids = ['a', 'a@b', "'; DROP TABLE x; --", '<script>', '日本 %_', 'a@2026-01-01T00:00:00.000Z']
     for (const id of ids) await stet.schedules.create(id, { ...every })
@@ -315,7 +324,7 @@ describe.each(databases)('$database', (on) => {
   })
 
   test('a run that somebody else has put under the id of a slot is left alone', async () => {
-    await using env = await testEnv({ workflows: all, ...on })
+    await using env = await opened(on)
     const { stet, clock } = env
     await stet.schedules.create('s', { workflow: note, input: 'x', every: '1h', overlap: 'allow' })
     const [next] = await stet.schedules.next('s', 1)
@@ -377,7 +386,7 @@ describe('slots that nobody could fire', () => {
   })
 
   test('a slot that is a moment late is not missed, and none is early', async () => {
-    await using env = await testEnv({ workflows: all, url: databases[0]!.url! })
+    await using env = await opened(databases[0]!)
     const { stet, clock } = env
     await stet.schedules.create('j', { workflow: note, input: 'x', every: '10s', jitter: '5s', catchUp: 0 })
     await clock.advance('2m')

@@ -12,7 +12,7 @@ test('the nightly report is about the day before its slot, also when it is start
   const { stet, clock } = env
   await stet.schedules.create('nightly', schedules.nightly!)
   const [first, second] = await stet.schedules.next('nightly', 2)
-  await clock.advance('2d')
+  await clock.advance('3d')
   const about = (slot: Date) => `sales of ${new Date(slot.getTime() - 86_400_000).toISOString().slice(0, 10)}`
   expect(await stet.run(`nightly@${first!.toISOString()}`).result()).toBe(about(first!))
   expect(await stet.run(`nightly@${second!.toISOString()}`).result()).toBe(about(second!))
