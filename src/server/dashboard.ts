@@ -13,6 +13,7 @@ import { actionRoutes } from './routes/actions.js'
 import { alertRoutes } from './routes/alerts.js'
 import { bulkRoutes } from './routes/bulk.js'
 import { feedRoutes } from './routes/feed.js'
+import { limitRoutes } from './routes/limits.js'
 import { metricsRoutes } from './routes/metrics.js'
 import { otherRoutes } from './routes/others.js'
 import { retentionRoutes } from './routes/retention.js'
@@ -61,6 +62,7 @@ export const routes: readonly Route[] = [
   ...feedRoutes,
   ...otherRoutes,
   ...alertRoutes,
+  ...limitRoutes,
   ...scheduleRoutes,
   ...statsRoutes,
   ...metricsRoutes,

@@ -572,10 +572,6 @@ test.each<[string, any, RegExp]>([
   expect(await refusal(stet.run(id).describe())).toBeInstanceOf(RunNotFoundError)
 })
 
-test('what is not built yet says so', async () => {
-  expect(await refusal(() => stet.schedules)).toMatchObject({ code: 'not_available' })
-})
-
 test('a delayed start begins when it is due, and not at the next beat of the worker', async () => {
   const late = workflow('late', async (ctx: Ctx<void>) => ctx.run.startedAt.getTime())
   // A beat that is far away: nothing else tells the worker.

@@ -174,6 +174,7 @@ const asked: readonly (readonly [string, number])[] = [
   ['/api/versions?workflow=w3', page],
   ['/api/workers', page],
   ['/api/queues', search],
+  ['/api/limits', search],
   ['/api/audit', page],
   ['/api/audit?before=10000&limit=200', page],
   ['/api/audit?runId=run_77', page],

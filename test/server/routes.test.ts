@@ -394,6 +394,31 @@ test('whoever asks for the same statistics at the same time is answered by one r
   expect(readStats).toHaveBeenCalledTimes(2)
 })
 
+test('limits: set, paused, looked at, reset, on record', async () => {
+  const browser = browse(stet)
+  const target = { workflow: 'idle', key: 'customer.id' }
+  const at = (what: string, body: object) => ask(browser, `/api/limits${what}`, { body })
+  expect(await at('', { target, concurrency: 3, rate: { limit: 100, period: '1s' } })).toEqual({ target })
+  await at('', { target, rate: null })
+  await at('/pause', { target: { queue: 'mail' } })
+  const { limits } = await ask(browser, '/api/limits')
+  expect(limits).toMatchObject([
+    { target: { queue: 'mail' }, paused: true, concurrency: null, rate: null },
+    { target, concurrency: 3, rate: null, paused: false, source: 'runtime', running: 0, values: [] },
+  ])
+  await at('/resume', { target: { queue: 'mail' } })
+  expect(await at('/reset', { target })).toEqual({ target, was: true })
+  expect(await at('/reset', { target })).toEqual({ target, was: false })
+  for (const body of [{ target: {} }, { target }, { target: { queue: 'a', workflow: 'b' }, concurrency: 1 }]) {
+    const { status, json } = await browser.ask('/api/limits', { body })
+    expect([status, json.error.code]).toEqual([400, 'invalid_input'])
+  }
+  const { audit } = await ask(browser, '/api/audit')
+  expect(audit.map(({ action }: any) => action)).toEqual(
+    expect.arrayContaining(['limit-set', 'limit-pause', 'limit-resume', 'limit-reset']),
+  )
+})
+
 test('schedules: made, looked at, changed, fired by hand, deleted, on record', async () => {
   const browser = browse(stet)
   const at = (what: string, body: object) => ask(browser, `/api/schedules${what}`, { body })
