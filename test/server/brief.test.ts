@@ -22,8 +22,8 @@ test('the summary of a run is what its view has of it, without its history', asy
   }
   const { run: summary } = await browser.get('/api/runs/sum/summary')
   store.db.query = query
-  // The row, and the first event by its key.
-  expect(asked).toHaveLength(2)
+  // The row, and the first event by its key; the worker beside it may have asked for other things.
+  expect(asked.filter((text) => /find_run|stet_store\.history/.test(text))).toHaveLength(2)
   const { waits, ...rest } = summary
   expect(rest).toEqual((await browser.get('/api/runs/sum')).run)
   expect(rest).toMatchObject({ problem: null, worker: null, deadline: expect.any(String), input: { sku: 'B' } })

@@ -218,7 +218,7 @@ describe('timers of the language are durable inside a workflow', () => {
           'timer',
         )
       })
-      await ctx.sleep(40)
+      await ctx.sleep(400)
       return note
     })
     await work([flow])
