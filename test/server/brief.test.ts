@@ -38,7 +38,8 @@ test('the summary of a run is what its view has of it, without its history', asy
   const { run: closed } = await browser.get('/api/runs/sum/summary')
   expect(closed).toMatchObject({ status: 'completed', waits: [], closedAt: expect.any(String) })
 
-  await stet.start(idle, 'x'.repeat(4_000), { id: 'sum-long' })
+  // At rest: its worker writes to its row no more.
+  await reached(await stet.start(idle, 'x'.repeat(4_000), { id: 'sum-long' }), 'waiting')
   expect((await browser.get('/api/runs/sum-long/summary')).run.input).toEqual({ omitted: 4_002 })
   const problem = { code: 'nondeterminism', message: 'other code' }
   await db.query(`UPDATE stet_store.runs SET status = 'blocked', problem = $1 WHERE id = 'sum-long'`, [
