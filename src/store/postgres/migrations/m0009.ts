@@ -218,13 +218,13 @@ BEGIN
     SELECT x.* FROM unnest(queues, workflows, versions) lane(queue, workflow, version), LATERAL (
       SELECT r.run_id, r.queue, r.workflow, r.version, r.claim = 0 AS fresh FROM stet_store.runs r
        WHERE r.status = 'pending' AND r.queue = lane.queue AND r.workflow = lane.workflow AND r.version = lane.version AND r.line = '' AND r.due <= now
-       ORDER BY r.priority DESC, r.due LIMIT greatest(1500, wanted) FOR UPDATE SKIP LOCKED) x),
+       ORDER BY r.priority DESC, r.due LIMIT greatest(500, wanted) FOR UPDATE SKIP LOCKED) x),
   l AS MATERIALIZED (
     SELECT x.* FROM unnest(queues, workflows, versions) lane(queue, workflow, version), LATERAL (
       SELECT r.run_id, r.queue, r.workflow, r.version, r.claim = 0 AS fresh FROM stet_store.runs r
        WHERE keyed AND r.status = 'pending' AND r.queue = lane.queue AND r.workflow = lane.workflow AND r.version = lane.version AND r.line = ''
          AND r.due <= now
-       ORDER BY r.priority, r.due DESC LIMIT 500 FOR UPDATE SKIP LOCKED) x),
+       ORDER BY r.priority, r.due DESC LIMIT 100 FOR UPDATE SKIP LOCKED) x),
   a AS MATERIALIZED (SELECT * FROM o UNION SELECT * FROM l),
   k AS MATERIALIZED (
     SELECT a.*, coalesce(v.gates, '{}') AS gates,
@@ -324,7 +324,7 @@ BEGIN
                    WHERE l.queue = lane.queue AND l.workflow = lane.workflow AND l.version = lane.version AND l.opens_at IS NOT NULL
                    ORDER BY l.opens_at LIMIT 1) o;
   -- There may be more to put in line.
-  IF again OR adopted >= 1500 THEN next_opens := now; END IF;
+  IF again OR adopted >= 500 THEN next_opens := now; END IF;
   IF random() < 0.01 THEN
     DELETE FROM stet_store.takings t USING (SELECT x.gate, x.part FROM stet_store.takings x WHERE x.expires_at < now LIMIT 1000 FOR UPDATE SKIP LOCKED) x
      WHERE t.gate = x.gate AND t.part = x.part;
