@@ -7,22 +7,18 @@ import {
   asCount,
   asDate,
   asDuration,
+  type CommonOptions,
   type DatabaseOptions,
   examples,
   isJson,
   type OutputOptions,
   readJson,
-  withDatabase,
-  withOutput,
+  subcommandsOf,
 } from './lib/options.js'
 import { clean, cleanLines, out, outJson, paint, paintTalk, say, shorten, table, when } from './lib/term.js'
 
-type Options = DatabaseOptions & OutputOptions
-
 export function define(command: Command): void {
-  command.helpCommand(false)
-  const add = (name: string, description: string) =>
-    withDatabase(withOutput(command.command(name).description(description)))
+  const add = subcommandsOf(command)
   examples(
     add('list', 'what fires, what is about to, and the rules').action(list),
     'stet alerts list',
@@ -46,7 +42,7 @@ export function define(command: Command): void {
     examples(
       add(what, description)
         .argument('<rule>', 'its name')
-        .action((name: string, options: Options) => enable(what, name, options)),
+        .action((name: string, options: CommonOptions) => enable(what, name, options)),
       `stet alerts ${what} 'orders fail'`,
     )
   }
@@ -98,7 +94,7 @@ const kindsHelp = `Kinds, and what each takes beside name, for, severity, labels
   blockedRuns  above 0; workflow
   leaseChurn   above 2; window '10m'`
 
-async function list(options: Options): Promise<void> {
+async function list(options: CommonOptions): Promise<void> {
   await withAlerts(options, async (alerts) => {
     const [{ firing, pending, recent }, rules] = await Promise.all([alerts.list(), alerts.rules()])
     if (isJson(options)) {
@@ -161,7 +157,7 @@ function deliveryNote({ deliveries, silencedUntil, state }: Alert): string {
   return silent ? paint('yellow', ` [silenced until ${silencedUntil.toISOString()}]`) : ''
 }
 
-async function addRule(given: string, options: Options): Promise<void> {
+async function addRule(given: string, options: CommonOptions): Promise<void> {
   const rule = readJson(given, 'rule') as AlertRule
   await withAlerts(options, async (alerts) => {
     await alerts.add(rule)
@@ -169,7 +165,7 @@ async function addRule(given: string, options: Options): Promise<void> {
   })
 }
 
-async function remove(name: string, options: Options): Promise<void> {
+async function remove(name: string, options: CommonOptions): Promise<void> {
   await withAlerts(options, async (alerts) => {
     const what = await alerts.remove(name)
     const restored = what === 'restored' ? '; the one of the config is in force again' : ''
@@ -177,14 +173,14 @@ async function remove(name: string, options: Options): Promise<void> {
   })
 }
 
-async function enable(what: 'enable' | 'disable', name: string, options: Options): Promise<void> {
+async function enable(what: 'enable' | 'disable', name: string, options: CommonOptions): Promise<void> {
   await withAlerts(options, async (alerts) => {
     await alerts[what](name)
     await done(options, { name, enabled: what === 'enable' }, `alert rule ${what}d: ${clean(name)}`)
   })
 }
 
-interface SilenceOptions extends Options {
+interface SilenceOptions extends CommonOptions {
   fingerprint?: string
   for?: Duration
   until?: Date
@@ -211,7 +207,7 @@ async function silence(rule: string | undefined, options: SilenceOptions): Promi
   })
 }
 
-async function history(options: Options & { limit?: number; before?: number }): Promise<void> {
+async function history(options: CommonOptions & { limit?: number; before?: number }): Promise<void> {
   const { limit, before } = options
   await withAlerts(options, async (alerts) => {
     const found = await alerts.history({
@@ -240,7 +236,10 @@ async function history(options: Options & { limit?: number; before?: number }): 
   })
 }
 
-async function test(names: readonly string[], options: Options & { last: Duration; rule?: string }): Promise<void> {
+async function test(
+  names: readonly string[],
+  options: CommonOptions & { last: Duration; rule?: string },
+): Promise<void> {
   const rule = readJson(options.rule, '--rule') as AlertRule | undefined
   if (rule !== undefined && names.length > 0) throw new UsageError('expected names of rules, or --rule, one of both.')
   await withAlerts(options, async (alerts) => {

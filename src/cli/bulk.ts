@@ -2,24 +2,11 @@ import type { Command } from 'commander'
 import type { Bulk } from '../core/types.js'
 import { connect } from './lib/connect.js'
 import { follow, lineOf, sayProgress } from './lib/many.js'
-import {
-  asCount,
-  asName,
-  type DatabaseOptions,
-  examples,
-  isJson,
-  type OutputOptions,
-  withDatabase,
-  withOutput,
-} from './lib/options.js'
+import { asCount, asName, type CommonOptions, examples, isJson, subcommandsOf } from './lib/options.js'
 import { clean, out, outJson, paint, say, table, when } from './lib/term.js'
 
-type Options = DatabaseOptions & OutputOptions
-
 export function define(command: Command): void {
-  command.helpCommand(false)
-  const add = (name: string, description: string) =>
-    withDatabase(withOutput(command.command(name).description(description)))
+  const add = subcommandsOf(command)
   examples(
     add('list', 'bulks, newest first')
       .option('-n, --limit <n>', 'so many (20; at most 200)', asCount)
@@ -45,7 +32,7 @@ export function define(command: Command): void {
     examples(
       add(name, description)
         .argument('<bulk>', 'its id', asName)
-        .action((id: string, options: Options) => change(id, options, (bulk) => bulk[name]())),
+        .action((id: string, options: CommonOptions) => change(id, options, (bulk) => bulk[name]())),
       `stet bulk ${name} bulk_0mf0x1k2a`,
     )
   }
@@ -58,7 +45,11 @@ begin one when they are given filters in place of a run. It is written down and 
   examples(command, 'stet bulk list', 'stet cancel --workflow order --since 2h --yes && stet bulk list')
 }
 
-async function list({ limit = 20, after, ...options }: Options & { limit?: number; after?: string }): Promise<void> {
+async function list({
+  limit = 20,
+  after,
+  ...options
+}: CommonOptions & { limit?: number; after?: string }): Promise<void> {
   await using connection = await connect(options)
   const { bulks, next } = await connection.stet.bulks.list({
     limit: Math.min(limit, 200),
@@ -77,7 +68,7 @@ async function list({ limit = 20, after, ...options }: Options & { limit?: numbe
   if (next !== undefined) say(`more: --after ${next}`)
 }
 
-async function show(id: string, options: Options & { watch?: true; drive?: true }): Promise<void> {
+async function show(id: string, options: CommonOptions & { watch?: true; drive?: true }): Promise<void> {
   await using connection = await connect(options)
   const bulk = await connection.stet.bulks.get(id)
   if (options.watch || options.drive) {
@@ -89,7 +80,7 @@ async function show(id: string, options: Options & { watch?: true; drive?: true 
   else sayProgress(progress)
 }
 
-async function change(id: string, options: Options, body: (bulk: Bulk) => Promise<void>): Promise<void> {
+async function change(id: string, options: CommonOptions, body: (bulk: Bulk) => Promise<void>): Promise<void> {
   await using connection = await connect(options)
   const bulk = await connection.stet.bulks.get(id)
   await body(bulk)

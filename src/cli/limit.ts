@@ -3,23 +3,11 @@ import { formatMs } from '../core/duration.js'
 import type { Duration, Limit, LimitBounds, LimitTarget } from '../core/types.js'
 import { connect } from './lib/connect.js'
 import { UsageError } from './lib/errors.js'
-import {
-  asDuration,
-  type DatabaseOptions,
-  examples,
-  isJson,
-  type OutputOptions,
-  withDatabase,
-  withOutput,
-} from './lib/options.js'
+import { asDuration, type CommonOptions, examples, isJson, subcommandsOf } from './lib/options.js'
 import { clean, out, outJson, paint, say, table } from './lib/term.js'
 
-type Options = DatabaseOptions & OutputOptions
-
 export function define(command: Command): void {
-  command.helpCommand(false)
-  const add = (name: string, description: string) =>
-    withDatabase(withOutput(command.command(name).description(description)))
+  const add = subcommandsOf(command)
   const withTarget = (to: Command) =>
     to
       .argument('<target>', 'workflow:<name> or queue:<name>')
@@ -64,7 +52,7 @@ function asTarget(text: string, key: string | undefined): LimitTarget {
 
 async function set(
   text: string,
-  options: Options & { key?: string; concurrency?: Bound; rate?: Bound; period?: Duration },
+  options: CommonOptions & { key?: string; concurrency?: Bound; rate?: Bound; period?: Duration },
 ): Promise<void> {
   const { key, concurrency, rate, period } = options
   if ((typeof rate === 'number') !== (period !== undefined)) {
@@ -81,7 +69,7 @@ async function set(
   else say(`set: ${nameOf(target)}`)
 }
 
-async function reset(text: string, options: Options & { key?: string }): Promise<void> {
+async function reset(text: string, options: CommonOptions & { key?: string }): Promise<void> {
   const target = asTarget(text, options.key)
   await using connection = await connect(options)
   const was = await connection.stet.limits.reset(target)
@@ -89,7 +77,7 @@ async function reset(text: string, options: Options & { key?: string }): Promise
   else say(was ? `reset: ${nameOf(target)}` : `there is no limit of ${nameOf(target)}`)
 }
 
-async function list(options: Options): Promise<void> {
+async function list(options: CommonOptions): Promise<void> {
   await using connection = await connect(options)
   const limits = await connection.stet.limits.list()
   if (isJson(options)) {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { currentMigration } from '../store/postgres/migrate.js'
 import { openStore } from './lib/connect.js'
-import { type DatabaseOptions, examples, isJson, type OutputOptions, withDatabase, withOutput } from './lib/options.js'
+import { type CommonOptions, examples, isJson, withDatabase, withOutput } from './lib/options.js'
 import { outJson, say } from './lib/term.js'
 
 export function define(command: Command): void {
@@ -9,7 +9,7 @@ export function define(command: Command): void {
   examples(command, 'stet migrate -d postgres://localhost/app')
 }
 
-async function run(options: DatabaseOptions & OutputOptions): Promise<void> {
+async function run(options: CommonOptions): Promise<void> {
   const { store } = await openStore(options)
   try {
     const applied = await store.migrate()

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
-import { type ActionOptions, act, withRun } from './lib/actions.js'
-import { asCount, examples } from './lib/options.js'
+import { act, withRun } from './lib/actions.js'
+import { asCount, type CommonOptions, examples } from './lib/options.js'
 
 export function define(command: Command): void {
   withRun(command)
@@ -9,6 +9,6 @@ export function define(command: Command): void {
   examples(command, 'stet move order-42 3')
 }
 
-async function run(ref: string, version: number, options: ActionOptions): Promise<void> {
+async function run(ref: string, version: number, options: CommonOptions): Promise<void> {
   await act(ref, options, (handle) => handle.moveTo(version), `moved to version ${version}`)
 }

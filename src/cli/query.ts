@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
 import type { Duration } from '../core/types.js'
-import { type ActionOptions, withRun } from './lib/actions.js'
+import { withRun } from './lib/actions.js'
 import { connect } from './lib/connect.js'
-import { asDuration, asName, examples, readJson } from './lib/options.js'
+import { asDuration, asName, type CommonOptions, examples, readJson } from './lib/options.js'
 import { outJson, plain } from './lib/term.js'
 
 export function define(command: Command): void {
@@ -19,7 +19,7 @@ async function run(
   ref: string,
   name: string,
   argument: string | undefined,
-  options: ActionOptions & { timeout?: Duration },
+  options: CommonOptions & { timeout?: Duration },
 ): Promise<void> {
   const value = readJson(argument, 'argument')
   const { timeout } = options

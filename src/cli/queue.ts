@@ -1,23 +1,11 @@
 import type { Command } from 'commander'
 import { formatMs } from '../core/duration.js'
 import { connect } from './lib/connect.js'
-import {
-  asName,
-  type DatabaseOptions,
-  examples,
-  isJson,
-  type OutputOptions,
-  withDatabase,
-  withOutput,
-} from './lib/options.js'
+import { asName, type CommonOptions, examples, isJson, subcommandsOf } from './lib/options.js'
 import { clean, out, outJson, paint, say, table } from './lib/term.js'
 
-type Options = DatabaseOptions & OutputOptions
-
 export function define(command: Command): void {
-  command.helpCommand(false)
-  const add = (name: string, description: string) =>
-    withDatabase(withOutput(command.command(name).description(description)))
+  const add = subcommandsOf(command)
   examples(
     add('list', 'what is ready in each queue, who listens, and whether it is paused').action(list),
     'stet queue list',
@@ -26,13 +14,13 @@ export function define(command: Command): void {
   examples(
     add('pause', 'nothing of the queue is claimed; runs in hand go on')
       .argument('<queue>', 'its name', asName)
-      .action((queue: string, options: Options) => setPaused(queue, true, options)),
+      .action((queue: string, options: CommonOptions) => setPaused(queue, true, options)),
     'stet queue pause mail',
   )
   examples(
     add('resume', 'runs of the queue are claimed again')
       .argument('<queue>', 'its name', asName)
-      .action((queue: string, options: Options) => setPaused(queue, false, options)),
+      .action((queue: string, options: CommonOptions) => setPaused(queue, false, options)),
     'stet queue resume mail',
   )
   examples(command, 'stet queue list', 'stet queue pause mail')
@@ -42,7 +30,7 @@ export function define(command: Command): void {
   )
 }
 
-async function setPaused(queue: string, paused: boolean, options: Options): Promise<void> {
+async function setPaused(queue: string, paused: boolean, options: CommonOptions): Promise<void> {
   await using connection = await connect(options)
   if (paused) await connection.stet.limits.pause({ queue })
   else await connection.stet.limits.resume({ queue })
@@ -50,7 +38,7 @@ async function setPaused(queue: string, paused: boolean, options: Options): Prom
   else say(`${paused ? 'paused' : 'resumed'}: ${clean(queue)}`)
 }
 
-async function list(options: Options): Promise<void> {
+async function list(options: CommonOptions): Promise<void> {
   await using connection = await connect(options)
   const { store } = await connection.stet.internals()
   const [{ queues: ready }, { queues: open }, workers, limits] = await Promise.all([

@@ -4,23 +4,11 @@ import { closedStatuses } from '../core/statuses.js'
 import type { Keep, RetentionPolicy, RetentionRule } from '../core/types.js'
 import { connect } from './lib/connect.js'
 import { UsageError } from './lib/errors.js'
-import {
-  asName,
-  type DatabaseOptions,
-  examples,
-  isJson,
-  type OutputOptions,
-  withDatabase,
-  withOutput,
-} from './lib/options.js'
+import { asName, type CommonOptions, examples, isJson, subcommandsOf } from './lib/options.js'
 import { clean, out, outJson, paint, paintTalk, say, table } from './lib/term.js'
 
-type Options = DatabaseOptions & OutputOptions
-
 export function define(command: Command): void {
-  command.helpCommand(false)
-  const add = (name: string, description: string) =>
-    withDatabase(withOutput(command.command(name).description(description)))
+  const add = subcommandsOf(command)
   examples(add('show', 'how long closed runs are kept, and who says so').action(show), 'stet retention show')
   examples(
     add('set', 'set how long, in place of what the config says')
@@ -42,14 +30,14 @@ Statistics and the record of operators stay. \`stet doctor\` looks for rows that
   )
 }
 
-async function show(options: Options): Promise<void> {
+async function show(options: CommonOptions): Promise<void> {
   await using connection = await connect(options)
   sayRules(await connection.stet.retention.rules(), options)
 }
 
 const lasts = (ms: number | 'forever') => (ms === 'forever' ? 'forever' : formatMs(ms))
 
-function sayRules(rules: readonly RetentionRule[], options: Options): void {
+function sayRules(rules: readonly RetentionRule[], options: CommonOptions): void {
   if (isJson(options)) {
     outJson({ rules })
     return
@@ -68,7 +56,7 @@ function sayRules(rules: readonly RetentionRule[], options: Options): void {
   out(table([head, ...rows]))
 }
 
-async function set(given: string[], options: Options & { workflow?: string }): Promise<void> {
+async function set(given: string[], options: CommonOptions & { workflow?: string }): Promise<void> {
   const policy = Object.fromEntries(
     given.map((each) => {
       const [, status, keep] = /^([a-z]+)=(.+)$/.exec(each) ?? []
@@ -84,7 +72,7 @@ async function set(given: string[], options: Options & { workflow?: string }): P
   sayRules(await retention.rules(), options)
 }
 
-async function sweep(options: Options): Promise<void> {
+async function sweep(options: CommonOptions): Promise<void> {
   const json = isJson(options)
   await using connection = await connect(options)
   let told = performance.now()

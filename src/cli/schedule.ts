@@ -23,17 +23,14 @@ import {
   asInteger,
   asName,
   asPast,
+  type CommonOptions,
   type DatabaseOptions,
   examples,
   isJson,
-  type OutputOptions,
   readJson,
-  withDatabase,
-  withOutput,
+  subcommandsOf,
 } from './lib/options.js'
 import { clean, cleanLines, jsonText, out, outJson, paint, plain, say, shorten, table, when } from './lib/term.js'
-
-type Options = DatabaseOptions & OutputOptions
 
 interface TimesOptions {
   cron?: string[]
@@ -63,9 +60,7 @@ interface SettingsOptions extends TimesOptions {
 const policies = ['skip', 'bufferOne', 'bufferAll', 'cancelOther', 'terminateOther', 'allow']
 
 export function define(command: Command): void {
-  command.helpCommand(false)
-  const add = (name: string, description: string) =>
-    withDatabase(withOutput(command.command(name).description(description)))
+  const add = subcommandsOf(command)
   examples(
     withSettings(
       withTimes(
@@ -102,7 +97,7 @@ export function define(command: Command): void {
     add('pause', 'fire nothing until it is resumed')
       .argument('<id>', 'its name')
       .option('--note <text>', 'why')
-      .action((id: string, options: Options & { note?: string }) =>
+      .action((id: string, options: CommonOptions & { note?: string }) =>
         act(options, { id, paused: true }, `paused: ${id}`, (schedules) => schedules.pause(id, options.note)),
       ),
     "stet schedule pause nightly --note 'until the disk is mended'",
@@ -110,7 +105,7 @@ export function define(command: Command): void {
   examples(
     add('resume', 'let it fire again, from now on')
       .argument('<id>', 'its name')
-      .action((id: string, options: Options) =>
+      .action((id: string, options: CommonOptions) =>
         act(options, { id, paused: false }, `resumed: ${id}`, (schedules) => schedules.resume(id)),
       ),
     'stet schedule resume nightly',
@@ -145,7 +140,7 @@ export function define(command: Command): void {
   examples(
     add('delete', 'delete it; its runs go on')
       .argument('<id>', 'its name')
-      .action((id: string, options: Options) =>
+      .action((id: string, options: CommonOptions) =>
         act(options, { id, deleted: true }, `deleted: ${id}`, (schedules) => schedules.delete(id)),
       ),
     'stet schedule delete nightly',
@@ -227,7 +222,7 @@ function given(value: object): object {
   return Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined))
 }
 
-async function create(id: string, workflow: string, options: Options & SettingsOptions): Promise<void> {
+async function create(id: string, workflow: string, options: CommonOptions & SettingsOptions): Promise<void> {
   const settings = { ...settingsOf(options), workflow } as ScheduleOptions
   await withSchedules(options, async (schedules) => {
     await schedules.create(id, settings)
@@ -240,7 +235,7 @@ async function create(id: string, workflow: string, options: Options & SettingsO
   })
 }
 
-async function update(id: string, options: Options & SettingsOptions & { workflow?: string }): Promise<void> {
+async function update(id: string, options: CommonOptions & SettingsOptions & { workflow?: string }): Promise<void> {
   const { workflow } = options
   const change = { ...settingsOf(options), ...(workflow === undefined ? {} : { workflow }) } as ScheduleChange
   if (Object.keys(change).length === 0) throw new UsageError('expected something to change, got none of the options.')
@@ -249,7 +244,7 @@ async function update(id: string, options: Options & SettingsOptions & { workflo
   )
 }
 
-async function list(options: Options): Promise<void> {
+async function list(options: CommonOptions): Promise<void> {
   await withSchedules(options, async (schedules) => {
     const all = await schedules.list()
     if (isJson(options)) {
@@ -278,7 +273,7 @@ async function list(options: Options): Promise<void> {
   })
 }
 
-async function show(id: string, options: Options & { fires?: number }): Promise<void> {
+async function show(id: string, options: CommonOptions & { fires?: number }): Promise<void> {
   await withSchedules(options, async (schedules) => {
     const { fires: count } = options
     const found = await schedules.describe(id, count === undefined ? {} : { fires: count })
@@ -318,7 +313,7 @@ function fireCells({ slot, until, status, via, id, runStatus, reason }: Schedule
   ]
 }
 
-async function trigger(id: string, options: Options & { overlap?: OverlapPolicy }): Promise<void> {
+async function trigger(id: string, options: CommonOptions & { overlap?: OverlapPolicy }): Promise<void> {
   await withSchedules(options, async (schedules) => {
     const { overlap } = options
     const run = await schedules.trigger(id, overlap === undefined ? {} : { overlap })
@@ -334,7 +329,7 @@ async function trigger(id: string, options: Options & { overlap?: OverlapPolicy 
 
 async function backfill(
   id: string,
-  { from, to = new Date(), overlap, ...options }: Options & { from: Date; to?: Date; overlap?: OverlapPolicy },
+  { from, to = new Date(), overlap, ...options }: CommonOptions & { from: Date; to?: Date; overlap?: OverlapPolicy },
 ): Promise<void> {
   await withSchedules(options, async (schedules) => {
     const counts = await schedules.backfill(id, { from, to, ...(overlap === undefined ? {} : { overlap }) })
@@ -346,7 +341,7 @@ async function backfill(
 
 async function next(
   id: string | undefined,
-  options: Options & TimesOptions & { count?: number; after?: Date },
+  options: CommonOptions & TimesOptions & { count?: number; after?: Date },
 ): Promise<void> {
   const { count = 10, after } = options
   const times = timesOf(options)
@@ -385,7 +380,7 @@ async function withSchedules(options: DatabaseOptions, body: (schedules: Schedul
 }
 
 async function act(
-  options: Options,
+  options: CommonOptions,
   value: object,
   text: string,
   body: (schedules: Schedules) => Promise<void>,

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
-import { type ActionOptions, act, withRun } from './lib/actions.js'
-import { asName, examples, readJson } from './lib/options.js'
+import { act, withRun } from './lib/actions.js'
+import { asName, type CommonOptions, examples, readJson } from './lib/options.js'
 
 export function define(command: Command): void {
   withRun(command)
@@ -15,7 +15,7 @@ async function run(
   ref: string,
   name: string,
   message: string | undefined,
-  options: ActionOptions & { messageId?: string },
+  options: CommonOptions & { messageId?: string },
 ): Promise<void> {
   const value = readJson(message, 'message')
   const { messageId } = options

@@ -2,9 +2,9 @@ import type { Command } from 'commander'
 import { TimeoutFailure } from '../core/errors.js'
 import { newId } from '../core/ids.js'
 import type { Duration } from '../core/types.js'
-import { type ActionOptions, withRun } from './lib/actions.js'
+import { withRun } from './lib/actions.js'
 import { connect } from './lib/connect.js'
-import { asDuration, asName, examples, readJson } from './lib/options.js'
+import { asDuration, asName, type CommonOptions, examples, readJson } from './lib/options.js'
 import { clean, outJson, paintTalk, plain, say } from './lib/term.js'
 
 export function define(command: Command): void {
@@ -26,7 +26,7 @@ async function run(
   ref: string,
   name: string,
   argument: string | undefined,
-  options: ActionOptions & { messageId?: string; timeout?: Duration },
+  options: CommonOptions & { messageId?: string; timeout?: Duration },
 ): Promise<void> {
   const value = readJson(argument, 'argument')
   const { messageId = newId('msg'), timeout } = options

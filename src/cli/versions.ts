@@ -1,14 +1,6 @@
 import type { Command } from 'commander'
 import { connect } from './lib/connect.js'
-import {
-  asName,
-  type DatabaseOptions,
-  examples,
-  isJson,
-  type OutputOptions,
-  withDatabase,
-  withOutput,
-} from './lib/options.js'
+import { asName, type CommonOptions, examples, isJson, withDatabase, withOutput } from './lib/options.js'
 import { clean, out, outJson, paint, paintTalk, say, table } from './lib/term.js'
 
 export function define(command: Command): void {
@@ -17,7 +9,7 @@ export function define(command: Command): void {
   examples(command, 'stet versions', 'stet versions order --json')
 }
 
-async function run(workflow: string | undefined, options: DatabaseOptions & OutputOptions): Promise<void> {
+async function run(workflow: string | undefined, options: CommonOptions): Promise<void> {
   await using connection = await connect(options)
   const versions = await connection.stet.versions(workflow)
   if (isJson(options)) {

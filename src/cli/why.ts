@@ -3,7 +3,7 @@ import { type Reason, whyInFile } from '../client/why.js'
 import { withRun } from './lib/actions.js'
 import { connect } from './lib/connect.js'
 import { readHistoryFile } from './lib/history.js'
-import { type DatabaseOptions, examples, isJson, type OutputOptions } from './lib/options.js'
+import { type CommonOptions, type DatabaseOptions, examples, isJson } from './lib/options.js'
 import { clean, out, outJson, paint } from './lib/term.js'
 
 export function define(command: Command): void {
@@ -15,7 +15,7 @@ export function define(command: Command): void {
   examples(command, 'stet why order-42', 'stet why order-42 --json', 'stet why order-42.json')
 }
 
-async function run(target: string, options: DatabaseOptions & OutputOptions): Promise<void> {
+async function run(target: string, options: CommonOptions): Promise<void> {
   const reason = await reasonOf(target, options)
   if (isJson(options)) outJson(reason)
   else out(`${paint('bold', clean(String(reason.evidence.id)))}: ${clean(reason.message)}`)

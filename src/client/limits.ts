@@ -5,7 +5,7 @@ import { checkName } from '../core/ids.js'
 import { checkKey, checkLimit, checkRate } from '../core/limits.js'
 import type { Limit, LimitBounds, Limits, LimitTarget } from '../core/types.js'
 import type { Hints } from '../hints/hints.js'
-import type { LimitState, LimitTarget as StoredTarget } from '../store/limits.js'
+import type { LimitRule, LimitState, LimitTarget as StoredTarget } from '../store/limits.js'
 import type { Store } from '../store/port.js'
 
 export class StoredLimits implements Limits {
@@ -31,8 +31,7 @@ export class StoredLimits implements Limits {
       )
     }
     const { store } = await this.#ready()
-    const isThis = (each: StoredTarget) => each.scope === to.scope && each.name === to.name && each.key === to.key
-    const { concurrency: slots = null, rate: begins = null } = (await store.limits()).find(isThis) ?? {}
+    const { concurrency: slots = null, rate: begins = null } = (await ruleOf(store, to)) ?? {}
     await store.setLimit(to, { bounds: { concurrency: slots, rate: begins, ...given } })
     await this.#tell()
   }
@@ -54,8 +53,7 @@ export class StoredLimits implements Limits {
   async #setPaused(target: LimitTarget, paused: boolean): Promise<void> {
     const to = targetOf(target)
     const { store } = await this.#ready()
-    const isThis = (each: StoredTarget) => each.scope === to.scope && each.name === to.name && each.key === to.key
-    const known = (await store.limits()).find(isThis)
+    const known = await ruleOf(store, to)
     if (!paused && known === undefined) return
     const isBound = known !== undefined && (known.concurrency ?? known.rate ?? known.declared) !== null
     // One that does nothing but pause goes with it.
@@ -69,6 +67,10 @@ export class StoredLimits implements Limits {
     const { hints } = await this.#ready()
     hints.publish([{ kind: 'workers', ids: [] }])
   }
+}
+
+async function ruleOf(store: Store, { scope, name, key }: StoredTarget): Promise<LimitRule | undefined> {
+  return (await store.limits()).find((each) => each.scope === scope && each.name === name && each.key === key)
 }
 
 function targetOf(target: LimitTarget): StoredTarget {

@@ -22,6 +22,9 @@ export class HttpError extends StetError {
 const statuses: Readonly<Record<string, number>> = {
   run_not_found: 404,
   bulk_not_found: 404,
+  rule_not_found: 404,
+  alert_not_found: 404,
+  schedule_not_found: 404,
   invalid_input: 400,
   not_serializable: 400,
   timeout: 504,

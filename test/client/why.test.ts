@@ -121,8 +121,8 @@ describe('waiting', () => {
     await reached(run, 'waiting')
     const reason = await until(async () => {
       const found = await run.why()
-      return found.message.includes('waiting_child') && found
-    }, 'the child waits')
+      return found.message.includes('waiting_child') && !found.message.includes('holds it') && found
+    }, 'the child waits, and nobody holds either')
     const runId = /^run_\w+$/.source.slice(1, -1)
     expect(reason.code).toBe('waiting_child')
     expect(reason.message).toMatch(

@@ -2,10 +2,8 @@
 import type { Command } from 'commander'
 import type { Handle } from '../../core/types.js'
 import { connect } from './connect.js'
-import { asName, type DatabaseOptions, isJson, type OutputOptions, withDatabase, withOutput } from './options.js'
+import { asName, type CommonOptions, isJson, withDatabase, withOutput } from './options.js'
 import { clean, outJson, say } from './term.js'
-
-export type ActionOptions = DatabaseOptions & OutputOptions
 
 export function withRun(command: Command): Command {
   return withDatabase(withOutput(command.argument('<run>', 'id (its latest run) or run id', asName)))
@@ -14,7 +12,7 @@ export function withRun(command: Command): Command {
 /** Does it, and says what was done and how the run stands then. */
 export async function act(
   ref: string,
-  options: ActionOptions,
+  options: CommonOptions,
   action: (handle: Handle<unknown>) => Promise<void>,
   done: string,
 ): Promise<void> {

@@ -16,6 +16,9 @@ export interface OutputOptions {
   json?: boolean
 }
 
+/** What every command takes that works on a database. */
+export type CommonOptions = DatabaseOptions & OutputOptions
+
 export function withDatabase(command: Command): Command {
   return command
     .option(
@@ -33,6 +36,12 @@ export function withOutput(command: Command): Command {
   return command
     .addOption(new Option('-o, --output <format>', 'text or json').choices(['text', 'json']))
     .option('--json', 'the same as -o json')
+}
+
+/** For a command that is several, each on a database: makes one of them. */
+export function subcommandsOf(command: Command): (name: string, description: string) => Command {
+  command.helpCommand(false)
+  return (name, description) => withDatabase(withOutput(command.command(name).description(description)))
 }
 
 export function isJson(options: OutputOptions): boolean {

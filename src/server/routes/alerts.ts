@@ -2,8 +2,7 @@
 import { alertKinds } from '../../core/alert-rule.js'
 import { InvalidInputError } from '../../core/errors.js'
 import type { AlertRule, Duration } from '../../core/types.js'
-import { HttpError } from '../problems.js'
-import { get, type House, post, type Route } from '../route.js'
+import { get, post, type Route } from '../route.js'
 import {
   anything,
   choice,
@@ -20,9 +19,7 @@ import {
   record,
   text,
 } from '../schema.js'
-import { maxPage } from './shared.js'
-
-const long = Number.MAX_SAFE_INTEGER
+import { long, maxPage, onRecord } from './shared.js'
 
 const delivery = object(
   {
@@ -71,27 +68,6 @@ const test = object({
 })
 const done = object({ name: text() })
 const named = object({ name: name('of the rule') })
-
-/** On record, as every action is. There is no run. */
-function onRecord<T>(
-  { house, who }: { readonly house: House; readonly who: Parameters<House['audit']['of']>[0] },
-  action: string,
-  details: Record<string, unknown>,
-  body: () => Promise<T>,
-): Promise<T> {
-  return house.audit.of(who, { action, runId: null, id: null, details }, () => found(body))
-}
-
-/** A rule or an alert that is not there is not there, and no conflict. */
-async function found<T>(body: () => Promise<T>): Promise<T> {
-  try {
-    return await body()
-  } catch (error) {
-    const { code, message } = (error ?? {}) as { code?: unknown; message?: string }
-    if (code === 'rule_not_found' || code === 'alert_not_found') throw new HttpError(404, code, message ?? code)
-    throw error
-  }
-}
 
 export const alertRoutes: readonly Route[] = [
   get('/api/alerts', {
@@ -205,13 +181,11 @@ export const alertRoutes: readonly Route[] = [
     ),
     answer: object({ tests: list(test, long) }),
     run: async ({ house, body: { last, rules, rule } }) => {
-      const tests = await found(() =>
-        house.stet.alerts.test({
-          ...(last === undefined ? {} : { last }),
-          ...(rules === undefined ? {} : { rules: [...rules] }),
-          ...(rule === undefined ? {} : { rule: rule as AlertRule }),
-        }),
-      )
+      const tests = await house.stet.alerts.test({
+        ...(last === undefined ? {} : { last }),
+        ...(rules === undefined ? {} : { rules: [...rules] }),
+        ...(rule === undefined ? {} : { rule: rule as AlertRule }),
+      })
       return { tests }
     },
   }),

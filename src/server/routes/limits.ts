@@ -2,8 +2,8 @@
 import type { LimitBounds, LimitTarget } from '../../core/types.js'
 import { get, post, type Route } from '../route.js'
 import { choice, duration, flag, integer, list, name, number, object, orNull, text } from '../schema.js'
+import { long, onRecord } from './shared.js'
 
-const long = Number.MAX_SAFE_INTEGER
 const most = 2 ** 31 - 1
 /** Pages ask this again and again. */
 const pollMs = 3_000
@@ -44,10 +44,10 @@ export const limitRoutes: readonly Route[] = [
       },
     ),
     answer: done,
-    run: async ({ house, who, body: { target, ...bounds } }) => {
-      const details = { ...target, ...bounds }
-      await house.audit.of(who, { action: 'limit-set', runId: null, id: null, details }, () =>
-        house.stet.limits.set(target as LimitTarget, bounds as LimitBounds),
+    run: async (call) => {
+      const { target, ...bounds } = call.body
+      await onRecord(call, 'limit-set', { ...target, ...bounds }, () =>
+        call.house.stet.limits.set(target as LimitTarget, bounds as LimitBounds),
       )
       return { target }
     },
@@ -56,10 +56,9 @@ export const limitRoutes: readonly Route[] = [
     summary: 'Back to what the code says; a limit that the code does not know goes',
     body: object({ target: target() }),
     answer: object({ target: target(), was: flag('there was such a limit') }),
-    run: async ({ house, who, body: { target } }) => {
-      const was = await house.audit.of(who, { action: 'limit-reset', runId: null, id: null, details: target }, () =>
-        house.stet.limits.reset(target as LimitTarget),
-      )
+    run: async (call) => {
+      const { target } = call.body
+      const was = await onRecord(call, 'limit-reset', target, () => call.house.stet.limits.reset(target as LimitTarget))
       return { target, was }
     },
   }),
@@ -68,10 +67,9 @@ export const limitRoutes: readonly Route[] = [
       summary: action === 'pause' ? 'Nothing of a queue or workflow is claimed' : 'It is claimed again',
       body: object({ target: target() }),
       answer: done,
-      run: async ({ house, who, body: { target } }) => {
-        await house.audit.of(who, { action: `limit-${action}`, runId: null, id: null, details: target }, () =>
-          house.stet.limits[action](target as LimitTarget),
-        )
+      run: async (call) => {
+        const { target } = call.body
+        await onRecord(call, `limit-${action}`, target, () => call.house.stet.limits[action](target as LimitTarget))
         return { target }
       },
     }),

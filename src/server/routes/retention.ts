@@ -1,9 +1,9 @@
 /** How long closed runs are kept, and the deletion of one. What is gone is gone: all of it is the admin's. */
-import { RunNotFoundError } from '../../core/errors.js'
 import { type ClosedStatus, closedStatuses } from '../../core/statuses.js'
 import type { Keep } from '../../core/types.js'
 import { get, post, type Route } from '../route.js'
 import { choice, duration, either, flag, name, number, object, orNull, text } from '../schema.js'
+import { onRecord, rowOf } from './shared.js'
 
 const kept = either(number(), choice(['forever']))
 const answer = {
@@ -29,9 +29,7 @@ export const retentionRoutes: readonly Route[] = [
       answer: object({ id: text(), runId: text(), deleted: flag() }),
       role: 'admin',
       run: async ({ house, who, ref }) => {
-        const row = await (await house.store()).find(ref)
-        if (row === null) throw new RunNotFoundError(ref)
-        const { id, runId } = row
+        const { id, runId } = await rowOf(house, ref)
         return house.audit.of(who, { action: 'delete', runId, id, details: {} }, async () => {
           await house.stet.run(runId).delete()
           return { id, runId, deleted: true }
@@ -54,10 +52,10 @@ export const retentionRoutes: readonly Route[] = [
       ),
       answer,
       role: 'admin',
-      run: async ({ house, who, body }) => {
+      run: (call) => {
+        const { house, body } = call
         const { status, keep, workflow } = body
-        const entry = { action: 'retention', runId: null, id: null, details: { status, keep, workflow } }
-        return house.audit.of(who, entry, async () => {
+        return onRecord(call, 'retention', { status, keep, workflow }, async () => {
           const policy = { [status as ClosedStatus]: keep as Keep | null }
           await house.stet.retention.set(policy, workflow === undefined ? {} : { workflow })
           return { rules: await house.stet.retention.rules() }

@@ -1,8 +1,7 @@
 /** Schedules: what there is, what has fired, and what is done with them by hand. */
 import { InvalidInputError } from '../../core/errors.js'
 import type { OverlapPolicy, ScheduleChange, ScheduleOptions, ScheduleTimes } from '../../core/types.js'
-import { HttpError } from '../problems.js'
-import { get, type House, post, type Route } from '../route.js'
+import { get, post, type Route } from '../route.js'
 import {
   anything,
   choice,
@@ -18,9 +17,8 @@ import {
   record,
   text,
 } from '../schema.js'
-import { maxPage } from './shared.js'
+import { long, maxPage, onRecord } from './shared.js'
 
-const long = Number.MAX_SAFE_INTEGER
 const overlap = () =>
   choice<OverlapPolicy>(['skip', 'bufferOne', 'bufferAll', 'cancelOther', 'terminateOther', 'allow'])
 
@@ -55,27 +53,6 @@ const options = (description: string): JsonSchema => ({
 const done = object({ id: text() })
 const id = () => name('of the schedule')
 
-/** On record, as every action is. There is no run. */
-function onRecord<T>(
-  { house, who }: { readonly house: House; readonly who: Parameters<House['audit']['of']>[0] },
-  action: string,
-  details: Record<string, unknown>,
-  body: () => Promise<T>,
-): Promise<T> {
-  return house.audit.of(who, { action, runId: null, id: null, details }, () => found(body))
-}
-
-async function found<T>(body: () => Promise<T>): Promise<T> {
-  try {
-    return await body()
-  } catch (error) {
-    const { code, message } = (error ?? {}) as { code?: unknown; message?: string }
-    if (code === 'schedule_not_found') throw new HttpError(404, code, message ?? code)
-    if (code === 'schedule_skipped') throw new HttpError(409, code, message ?? code)
-    throw error
-  }
-}
-
 export const scheduleRoutes: readonly Route[] = [
   get('/api/schedules', {
     summary: 'Schedules, in the order of their ids',
@@ -106,7 +83,7 @@ export const scheduleRoutes: readonly Route[] = [
       { ...more, input: anything(), version: number(), timeoutMs: number(), maxRuns: number() },
     ),
     run: async ({ house, query: { id, fires } }) =>
-      found(() => house.stet.schedules.describe(id, fires === undefined ? {} : { fires })),
+      house.stet.schedules.describe(id, fires === undefined ? {} : { fires }),
   }),
   post('/api/schedules/next', {
     summary: 'When times would fire that are no schedule yet; it changes nothing',

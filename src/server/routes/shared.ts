@@ -4,10 +4,12 @@ import { RunNotFoundError, TimeoutFailure } from '../../core/errors.js'
 import { runStatuses } from '../../core/statuses.js'
 import type { RunFilter } from '../../core/types.js'
 import type { RunList, RunRow } from '../../store/port.js'
-import type { House } from '../route.js'
+import type { Call, House } from '../route.js'
 import { anything, choice, date, integer, list, name, type Of, object, record, text } from '../schema.js'
 
 export const maxPage = 200
+/** Text and lists of an answer that nothing bounds here. */
+export const long = Number.MAX_SAFE_INTEGER
 export const maxSeq = 2 ** 31 - 1
 
 export const pageFields = {
@@ -65,6 +67,16 @@ export function pageOf({ rows, next, bounded }: RunList) {
     ...(next === null ? {} : { next }),
     ...(bounded === undefined ? {} : { bounded }),
   }
+}
+
+/** On record, as every action is; this one is of no run. */
+export function onRecord<T>(
+  { house, who }: Pick<Call<unknown, unknown>, 'house' | 'who'>,
+  action: string,
+  details: Record<string, unknown>,
+  body: () => Promise<T>,
+): Promise<T> {
+  return house.audit.of(who, { action, runId: null, id: null, details }, body)
 }
 
 /** How the run stands, for the answer to an action. */

@@ -9,7 +9,7 @@ import { candidates, isReady, take } from './claims.js'
 import { concerns, type LimitEntry, limitKey, type Run, type State } from './state.js'
 
 /** One more stands for "more than these". */
-const counted = (n: number) => Math.min(n, maxCounted + 1)
+export const counted = (n: number) => Math.min(n, maxCounted + 1)
 
 export function concernsLanes({ scope, name }: LimitTarget, lanes: WorkerLanes): boolean {
   return scope === 'queue' ? lanes.queues.includes(name) : lanes.workflows.some((each) => each.name === name)

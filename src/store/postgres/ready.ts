@@ -1,5 +1,5 @@
 /** How many kinds of ready runs (queue, workflow, version, priority), and how many lines, are looked at. */
-export const maxKinds = 1_000
+const maxKinds = 1_000
 
 /**
  * `kinds`: jumps through the index of ready runs from one kind to the next; the first of a kind is its oldest. A part of
