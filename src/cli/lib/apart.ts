@@ -10,7 +10,7 @@ import { environmentApart } from '../../settings.js'
 type Answer = { readonly ok: unknown } | { readonly error: { readonly code: string; readonly message: string } }
 
 export interface Apart {
-  /** One question at a time. @throws StetError what the answer threw; code `process_ended` when the process ends */
+  /** Answers come in the order of the questions, one after the other. @throws StetError what the answer threw; code `process_ended` when the process ends */
   ask(question: unknown): Promise<any>
   close(): Promise<void>
 }
@@ -25,24 +25,26 @@ export function apart(moduleUrl: string, talk: 'stderr' | 'nowhere' = 'nowhere')
     env: environmentApart(),
   })
   let gone = false
+  /** Questions without an answer, in their order. */
+  const asked: { resolve(value: unknown): void; reject(error: StetError): void }[] = []
+  const ended = () => new StetError('process_ended', 'the process of the replay ended: the code ended it.')
   const exited = new Promise<void>((resolve) =>
     child.once('exit', () => {
       gone = true
+      for (const { reject } of asked.splice(0)) reject(ended())
       resolve()
     }),
   )
+  child.on('message', (answer: Answer) => {
+    const { resolve, reject } = asked.shift()!
+    if ('ok' in answer) resolve(answer.ok)
+    else reject(new StetError(answer.error.code, answer.error.message))
+  })
   return {
     ask: (question) =>
       new Promise((resolve, reject) => {
-        const ended = () =>
-          reject(new StetError('process_ended', 'the process of the replay ended: the code ended it.'))
-        if (gone) return ended()
-        child.once('exit', ended)
-        child.once('message', (answer: Answer) => {
-          child.off('exit', ended)
-          if ('ok' in answer) resolve(answer.ok)
-          else reject(new StetError(answer.error.code, answer.error.message))
-        })
+        if (gone) return reject(ended())
+        asked.push({ resolve, reject })
         child.send(question as object)
       }),
     close: () => {
@@ -58,10 +60,13 @@ export function answering(moduleUrl: string, answer: (question: any) => Promise<
   // A terminal sends Ctrl-C to all of its processes: the one that asks decides.
   process.on('SIGINT', () => {})
   process.on('disconnect', () => process.exit(0))
+  let before: Promise<unknown> = Promise.resolve()
   process.on('message', (question) => {
-    answer(question).then(
-      (ok) => process.send!({ ok } satisfies Answer),
-      ({ code, message }) => process.send!({ error: { code: String(code ?? 'failed'), message } } satisfies Answer),
-    )
+    before = before
+      .then(() => answer(question))
+      .then(
+        (ok) => process.send!({ ok } satisfies Answer),
+        ({ code, message }) => process.send!({ error: { code: String(code ?? 'failed'), message } } satisfies Answer),
+      )
   })
 }

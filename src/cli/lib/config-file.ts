@@ -1,7 +1,7 @@
 /** `stet.config.ts` (or mts, js, mjs), found upward from the working directory. */
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
-import { checkConfig, type StetConfig } from '../../config.js'
+import type { StetConfig } from '../../config.js'
 import { LoadError } from './errors.js'
 import { importFile } from './import-file.js'
 
@@ -63,5 +63,7 @@ async function read(): Promise<FoundConfig | null> {
   if (value === undefined) {
     throw new LoadError(`${name}: expected \`export default defineConfig({ … })\`, found no default export.`)
   }
+  // Few have a config, and everything that it can hold would be loaded for it.
+  const { checkConfig } = await import('../../config.js')
   return { config: checkConfig(value, name), folder: dirname(path), name }
 }

@@ -1,7 +1,6 @@
 /** The workflows that a command works with: which files, and what they define. */
 import { readFileSync } from 'node:fs'
 import { dirname, relative, resolve } from 'node:path'
-import { dagFromJSON } from '../../core/dag-json.js'
 import { StetError } from '../../core/errors.js'
 import type { AnyWorkflow } from '../../core/types.js'
 import { type Definition, definition } from '../../core/workflow.js'
@@ -84,7 +83,7 @@ export async function loadWorkflows(patterns: readonly string[] | undefined): Pr
     if (other === undefined) found.set(key, { workflow: value as AnyWorkflow, definition: def, file })
   }
   for (const [file, module] of modules) for (const value of Object.values(module)) add(value, file)
-  for (const file of files) if (isDag(file)) add(loadDag(file, modules), file)
+  for (const file of files) if (isDag(file)) add(await loadDag(file, modules), file)
   if (found.size === 0) {
     const names = files.map((file) => relative('.', file)).join(', ')
     throw new LoadError(`no workflow is exported by ${names}. Export what workflow(), dag() or dagFromJSON() returns.`)
@@ -93,7 +92,8 @@ export async function loadWorkflows(patterns: readonly string[] | undefined): Pr
 }
 
 /** A dag in JSON, with the functions that the other files export as its tasks. */
-function loadDag(file: string, modules: ReadonlyMap<string, Record<string, unknown>>): AnyWorkflow {
+async function loadDag(file: string, modules: ReadonlyMap<string, Record<string, unknown>>): Promise<AnyWorkflow> {
+  const { dagFromJSON } = await import('../../core/dag-json.js')
   const shown = relative('.', file)
   const tasks: Record<string, (...args: any[]) => unknown> = {}
   const origins = new Map<string, string>()

@@ -32,8 +32,8 @@ export function startReplayer(
   // What is wrong with the files is said when they are needed.
   loaded.catch(() => {})
   return {
+    // Not when the code is loaded: the history is to be on its way meanwhile.
     open: async (spec) => {
-      await loaded.catch(() => {})
       const opened = await child.ask({ open: spec } satisfies Question)
       return { opened, at: (seq) => child.ask({ at: seq } satisfies Question), close: () => child.close() }
     },
