@@ -41,7 +41,7 @@ async function claims(server: BenchServer, runs: number, keys: number): Promise<
   )
   await fill(url, runs, keys)
   // All are put into line first.
-  for (let left = runs; left > 0; left -= 500) await store.claimInLine('bench', lanes, 0, how)
+  for (let left = runs; left > 0; left -= 200) await store.claimInLine('bench', lanes, 0, how)
   const times: number[] = []
   for (let round = 0; round < 100; round++) {
     const began = performance.now()

@@ -3,7 +3,7 @@ import { RunFailedError } from '../core/errors.js'
 import type { Attributes, Duration, StartOptions } from '../core/types.js'
 import { liveWorkers } from '../store/postgres/diagnostics.js'
 import { type Connection, connect } from './lib/connect.js'
-import { exit } from './lib/errors.js'
+import { exit, UsageError } from './lib/errors.js'
 import {
   addAttribute,
   asDate,
@@ -28,6 +28,9 @@ interface Options extends DatabaseOptions, OutputOptions {
   delay?: Duration
   at?: Date
   timeout?: Duration
+  debounce?: string
+  debounceWait?: Duration
+  debounceMax?: Duration
   attribute?: Attributes
   ifOpen?: NonNullable<StartOptions['ifOpen']>
   ifClosed?: NonNullable<StartOptions['ifClosed']>
@@ -43,6 +46,9 @@ export function define(command: Command): void {
     .option('--priority <n>', 'higher runs first', asInteger)
     .option('--delay <duration>', "begin not before this long from now ('30s', '2h')", asDuration)
     .option('--at <date>', 'begin not before this time', asDate)
+    .option('--debounce <key>', 'starts with this key are one run until it begins, with the last input', asName)
+    .option('--debounce-wait <duration>', 'with --debounce: it begins so long after the last start', asDuration)
+    .option('--debounce-max <duration>', 'and so long after the first at most', asDuration)
     .option('--timeout <duration>', 'how long the run may take altogether', asDuration)
     .option('-a, --attribute <key=value>', 'search attribute; may be repeated', addAttribute)
     .addOption(
@@ -63,6 +69,7 @@ export function define(command: Command): void {
     command,
     `stet start order --input '{"sku":"A1","count":2}' --id order-42 --wait`,
     'stet start report --input @report.json --delay 2h',
+    `stet start digest --input '{"user":"u-7"}' --debounce u-7 --debounce-wait 30s --debounce-max 5m`,
   )
 }
 
@@ -81,6 +88,7 @@ async function run(workflow: string, options: Options): Promise<void> {
     ...(attribute === undefined ? {} : { attributes: attribute }),
     ...(ifOpen === undefined ? {} : { ifOpen }),
     ...(ifClosed === undefined ? {} : { ifClosed }),
+    ...debounceOf(options),
   })
   const json = isJson(options)
   // At once, also when the result is waited for: a run whose id nobody knows is hard to find.
@@ -102,6 +110,18 @@ async function run(workflow: string, options: Options): Promise<void> {
     else say(`${paint('red', status)}: ${cleanLines(error.message)}`)
     process.exitCode = exit.failed
   }
+}
+
+function debounceOf({
+  debounce: key,
+  debounceWait: wait,
+  debounceMax: maxWait,
+}: Options): Pick<StartOptions, 'debounce'> {
+  if (key === undefined && wait === undefined && maxWait === undefined) return {}
+  if (key === undefined || wait === undefined) {
+    throw new UsageError('--debounce <key> and --debounce-wait <duration> belong together.')
+  }
+  return { debounce: { key, wait, ...(maxWait === undefined ? {} : { maxWait }) } }
 }
 
 /** A run that nobody can take waits in silence: a wrong name is told. */

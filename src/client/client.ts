@@ -88,6 +88,7 @@ export class Client {
         if (options.tx === undefined) this.#waiter?.started(request.runId)
         return new RunHandle(this, request.id, request.runId, options.tx === undefined)
       }
+      if (request.debounce !== null) return new RunHandle(this, existing.runId, existing.runId)
       if (!existing.open) {
         if (request.ifClosed === 'fail') {
           throw new IdConflictError(
@@ -167,6 +168,7 @@ export class Client {
     if (options?.id === undefined) throw new InvalidInputError(`${what}: expected an id in the options.`)
     if (options.tx !== undefined)
       throw new InvalidInputError(`${what}: tx is not an option here; use stet.start and stet.signal in SQL.`)
+    if (options.debounce !== undefined) throw new InvalidInputError(`${what}: debounce is not an option here.`)
     if (options.ifOpen !== undefined && options.ifOpen !== 'existing') {
       throw new InvalidInputError(`${what}: ifOpen: expected 'existing', got '${options.ifOpen}'.`)
     }

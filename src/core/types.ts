@@ -279,6 +279,13 @@ export interface StartOptions {
   attributes?: Attributes
   ifOpen?: 'existing' | 'fail' | 'terminate'
   ifClosed?: 'existing' | 'new' | 'newIfFailed' | 'fail'
+  /**
+   * Starts of the workflow with the same key are one run until it begins: `wait` after the last of them, with the input
+   * and the options of the last. `maxWait`: so long after the first at most. When it has begun, the next start makes
+   * another run. The run has no id of yours.
+   * @example stet.start(digest, { user }, { debounce: { key: user, wait: '30s', maxWait: '5m' } })
+   */
+  debounce?: { key: string; wait: Duration; maxWait?: Duration }
   /** Start inside the caller's own transaction. */
   tx?: Tx
 }

@@ -37,10 +37,20 @@ export interface StartRequest {
   readonly facts: EventFacts | null
   readonly attributes: Attributes | null
   readonly ifClosed: 'existing' | 'new' | 'newIfFailed' | 'fail'
+  /** Stands for a run of the workflow with the same key that has not begun, if there is one: its input and all else is this. */
+  readonly debounce: Debounce | null
+}
+
+export interface Debounce {
+  readonly key: string
+  /** It begins so long after the last start, but so long after the first at most (null: whatever comes), ms. */
+  readonly waitMs: number
+  readonly maxWaitMs: number | null
 }
 
 /** A run that begins with a history of another's making. It may begin to run at once. */
-export interface ForkRequest extends Omit<StartRequest, 'startAt' | 'delayMs' | 'payload' | 'facts' | 'ifClosed'> {
+export interface ForkRequest
+  extends Omit<StartRequest, 'startAt' | 'delayMs' | 'payload' | 'facts' | 'ifClosed' | 'debounce'> {
   /** 0: decided by the worker that claims it. */
   readonly version: number
   /** Numbered from 1 without holes; their times are given. */

@@ -9,7 +9,7 @@ import { checkPriority, oneOf } from '../core/options.js'
 import type { AnyWorkflow, StartOptions } from '../core/types.js'
 import { validate } from '../core/validate.js'
 import { definition } from '../core/workflow.js'
-import type { StartRequest } from './port.js'
+import type { Debounce, StartRequest } from './port.js'
 
 /** Under a symbol, so that no option of a user's can be taken for it. */
 const startFacts = Symbol('facts of the start')
@@ -46,6 +46,7 @@ export async function startRequest(
   if (options.startAt !== undefined && Number.isNaN(options.startAt?.getTime?.() ?? Number.NaN)) {
     throw new InvalidInputError(`${what}: startAt: expected a valid Date, got ${String(options.startAt)}.`)
   }
+  const debounce = options.debounce === undefined ? null : checkDebounce(options, what)
   const { queue = def?.queue ?? 'default' } = options
   checkName(queue, `${what}: queue`)
   const checked = def?.input === undefined ? input : await validate(def.input, input, `the input of workflow "${name}"`)
@@ -66,5 +67,33 @@ export async function startRequest(
     facts: (options as WithFacts)[startFacts] ?? null,
     attributes: options.attributes === undefined ? null : checkAttributes(options.attributes, what),
     ifClosed,
+    debounce,
   }
+}
+
+/** How long from now a run that is started by this begins, if no other stands for it, ms. */
+export function firstDelayMs({ delayMs, debounce }: StartRequest): number {
+  return debounce === null ? delayMs : Math.min(debounce.waitMs, debounce.maxWaitMs ?? debounce.waitMs)
+}
+
+/** What says otherwise when a run begins, or which run it is. */
+const notDebounced = ['id', 'startAt', 'delay', 'ifOpen', 'ifClosed'] as const
+
+function checkDebounce(options: StartOptions, what: string): Debounce {
+  const { debounce } = options
+  if (typeof debounce !== 'object' || debounce === null) {
+    throw new InvalidInputError(
+      `${what}: debounce: expected { key, wait, maxWait }, such as { key: 'user-7', wait: '30s' }, got ${String(debounce)}.`,
+    )
+  }
+  const other = notDebounced.find((name) => options[name] !== undefined)
+  if (other !== undefined) {
+    throw new InvalidInputError(
+      `${what}: debounce and ${other} cannot both be given: starts with one key are one run, which begins after the wait. Leave one out.`,
+    )
+  }
+  checkName(debounce.key, `${what}: debounce.key`)
+  const waitMs = durationMs(debounce.wait, `${what}: debounce.wait`)
+  const maxWaitMs = debounce.maxWait === undefined ? null : durationMs(debounce.maxWait, `${what}: debounce.maxWait`)
+  return { key: debounce.key, waitMs, maxWaitMs }
 }

@@ -19,6 +19,7 @@ export function newStart(schedule: StoredSchedule, slot: number): StartRequest {
     facts: { schedule: schedule.id, scheduledFor: slot },
     // S2
     ifClosed: 'existing',
+    debounce: null,
   }
 }
 

@@ -70,7 +70,14 @@ describe('connections', async () => {
     const store = createPostgresStore({ url, poolSize: 1 })
     const request = (runId: string) => ({
       ...{ runId, id: runId, workflow: 'nobody', version: 1, queue: 'nobody', priority: 0, startAt: null, delayMs: 0 },
-      ...{ timeoutMs: null, payload: null, facts: null, attributes: null, ifClosed: 'existing' as const },
+      ...{
+        timeoutMs: null,
+        payload: null,
+        facts: null,
+        attributes: null,
+        ifClosed: 'existing' as const,
+        debounce: null,
+      },
     })
     const closed = newRunId()
     await store.start([request(closed)])

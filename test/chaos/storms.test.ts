@@ -47,7 +47,14 @@ class Chain {
           startAt: null,
           delayMs: 0,
         },
-        ...{ timeoutMs: null, payload: null, facts: null, attributes: null, ifClosed: 'existing' as const },
+        ...{
+          timeoutMs: null,
+          payload: null,
+          facts: null,
+          attributes: null,
+          ifClosed: 'existing' as const,
+          debounce: null,
+        },
       })),
     )
     let owner = await this.#register()

@@ -38,6 +38,7 @@ test.each([
   [['list', '--nope'], /unknown option '--nope'/],
   [['start'], /missing required argument 'workflow'/],
   [['start', 'order', '--delay', 'soon'], /expected a duration/],
+  [['start', 'order', '--debounce', 'u-7'], /--debounce <key> and --debounce-wait <duration> belong together/],
   [['start', 'order', '--input', '{sku: 1}'], /--input: expected JSON, got "\{sku: 1\}"/],
   [['start', 'order', '--input', 'world'], /write '"world"'/],
   [['start', 'order', '--input', '@missing.json'], /cannot read missing\.json/],

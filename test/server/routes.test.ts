@@ -41,6 +41,13 @@ test('a run from its start to its end, with all that can be read of it', async (
     (await ask(browser, '/api/runs', { body: { workflow: 'order', input: { sku: 'A1' }, id: 'order-1' } })).runId,
   ).toBe(started.runId)
   await reached(started, 'waiting')
+  const debounced = { workflow: 'order', input: { sku: 'B2' }, debounce: { key: 'b', wait: '1h' } }
+  const twice = [
+    await ask(browser, '/api/runs', { body: debounced }),
+    await ask(browser, '/api/runs', { body: debounced }),
+  ]
+  expect(twice[1]).toEqual({ ...twice[0], status: 'waiting' })
+  await ask(browser, `/api/runs/${twice[0].runId}/terminate`, { body: {} })
 
   const view = await ask(browser, at(''))
   expect(view.run).toMatchObject({

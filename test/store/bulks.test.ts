@@ -268,6 +268,13 @@ describe('in Postgres', () => {
 function request(runId: string) {
   return {
     ...{ runId, id: runId, workflow: 'order', version: 1, queue: 'default', priority: 0, startAt: null, delayMs: 0 },
-    ...{ timeoutMs: null, payload: '"input"', facts: null, attributes: null, ifClosed: 'existing' as const },
+    ...{
+      timeoutMs: null,
+      payload: '"input"',
+      facts: null,
+      attributes: null,
+      ifClosed: 'existing' as const,
+      debounce: null,
+    },
   }
 }

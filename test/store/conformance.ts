@@ -119,6 +119,76 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
       expect(await worker.claimOne()).toMatchObject({ runId: 'run_a', msgs: 1, deadline: due + 1_000 })
     })
 
+    test('debounced: starts with one key are one run until it begins, after the wait, as the last of them says', async () => {
+      await using s = await scene()
+      const worker = await s.worker()
+      const debounce = { key: 'u-7', waitMs: 1_000, maxWaitMs: 2_500 }
+      const add = (runId: string, over: object = {}) =>
+        s.store.start([request({ runId, payload: `"${runId}"`, debounce, ...over })])
+      const created = await s.store.now()
+      expect(await add('run_a')).toEqual([null])
+      expect(await s.row('run_a')).toMatchObject({ status: 'waiting', due: created + 1_000, id: 'run_a' })
+      await s.pass(900)
+      const other = { priority: 3, timeoutMs: 500, attributes: { a: 1 }, facts: { scheduledFor: 1 } }
+      expect(await add('run_b', other)).toEqual([expect.objectContaining({ runId: 'run_a', open: true })])
+      expect(await s.store.find('run_b')).toBeNull()
+      const due = created + 1_900
+      expect(await s.row('run_a')).toMatchObject({
+        ...{ due, deadline: due + 500, priority: 3, attributes: { a: 1 }, createdAt: created },
+      })
+      expect(await s.store.history('run_a')).toMatchObject([
+        { seq: 1, type: 'RunStarted', payload: '"run_b"', at: due, facts: { scheduledFor: 1 } },
+      ])
+      // Again the same: the answer to the first try was lost.
+      expect(await add('run_a', { payload: '"run_b"' })).toEqual([null])
+      // Of another workflow, or with another key, it is another run.
+      expect(await add('run_other', { workflow: 'mail' })).toEqual([null])
+      expect(await add('run_key', { debounce: { ...debounce, key: 'u-8', maxWaitMs: 10 } })).toEqual([null])
+      expect((await s.row('run_key')).due).toBe(created + 910)
+      await s.pass(900)
+      // Never later than so long after the first.
+      await add('run_c')
+      expect((await s.row('run_a')).due).toBe(created + 2_500)
+      await s.pass(700)
+      expect(await s.store.wake()).toBe(3)
+      // Ready, and nobody has begun it: the input counts still, and its place stays.
+      await add('run_d')
+      expect(await s.row('run_a')).toMatchObject({ status: 'pending', due: created + 2_500 })
+      const claimed = (await worker.claim()).find(({ runId }) => runId === 'run_a')!
+      expect(claimed.started).toMatchObject({ payload: '"run_d"' })
+      // It has begun: another run stands for the key.
+      expect(await add('run_e')).toEqual([null])
+      expect(await add('run_f')).toEqual([expect.objectContaining({ runId: 'run_e' })])
+      await worker.close(claimed, 'completed')
+      expect(await add('run_g')).toEqual([expect.objectContaining({ runId: 'run_e' })])
+    })
+
+    test('debounced: what is paused, asked to cancel, or at its end stands for its key no more', async () => {
+      await using s = await scene()
+      const add = (runId: string) =>
+        s.store.start([request({ runId, debounce: { key: 'u', waitMs: 1_000, maxWaitMs: null } })])
+      expect(await add('run_a')).toEqual([null])
+      expect(await s.store.pause('run_a', '{}')).toBe(true)
+      expect(await add('run_b')).toEqual([null])
+      expect(await s.store.resume('run_a')).toBe(true)
+      await s.post({ ...signal('run_b', 'x'), kind: 'cancel', name: null })
+      expect(await add('run_c')).toEqual([null])
+      await s.store.closeUnowned('run_c', 'terminate', null)
+      expect(await add('run_d')).toEqual([null])
+      expect(await add('run_e')).toEqual([expect.objectContaining({ runId: 'run_d' })])
+    })
+
+    test('debounced: of many at one time one starts a run, and the others stand for it', async () => {
+      await using s = await scene()
+      const debounce = { key: 'u', waitMs: 1_000, maxWaitMs: null }
+      const runIds = Array.from({ length: 12 }, (_, i) => `run_${i}`)
+      const answers = await Promise.all(runIds.map((runId) => s.store.start([request({ runId, debounce })])))
+      const { rows } = await s.store.list({})
+      expect(rows).toHaveLength(1)
+      const { runId } = rows[0]!
+      expect(answers.flat().map((answer) => answer?.runId ?? runId)).toEqual(runIds.map(() => runId))
+    })
+
     test('without a version it is the highest that a live worker has, else that of whoever claims it', async () => {
       await using s = await scene()
       await s.start({ runId: 'run_a', version: null })

@@ -42,6 +42,7 @@ export function request(over: Partial<StartRequest> & { readonly runId: string }
     facts: null,
     attributes: null,
     ifClosed: 'existing',
+    debounce: null,
     ...over,
   }
 }

@@ -60,13 +60,17 @@ export const actionRoutes: readonly Route[] = [
         attributes: record(anything()),
         ifOpen: choice(['existing', 'fail', 'terminate']),
         ifClosed: choice(['existing', 'new', 'newIfFailed', 'fail']),
+        debounce: {
+          ...object({ key: name(), wait: duration() }, { maxWait: duration() }),
+          description: 'starts with this key are one run until it begins: wait after the last of them, with its input',
+        },
       },
     ),
     answer: refTo('Done'),
     run: async ({ house, who, body }) => {
       const { workflow, input, startAt, attributes, ...options } = body
-      const { id, queue, priority, ifOpen, ifClosed } = options
-      const details = { workflow, queue, priority, ifOpen, ifClosed }
+      const { id, queue, priority, ifOpen, ifClosed, debounce } = options
+      const details = { workflow, queue, priority, ifOpen, ifClosed, debounce }
       return house.audit.of(who, { action: 'start', runId: null, id: id ?? null, details }, async () => {
         const started = await house.stet.start(workflow, input, {
           ...(options as StartOptions),

@@ -1,6 +1,7 @@
 import type { Hint } from '../../core/hint.js'
-import type { ExistingRun, MessageRequest, StartedAndPosted, StartRequest } from '../port.js'
-import { accept, record, type State } from './state.js'
+import type { Debounce, ExistingRun, MessageRequest, StartedAndPosted, StartRequest } from '../port.js'
+import { firstDelayMs } from '../requests.js'
+import { accept, copyOf, type Run, record, type State } from './state.js'
 
 /** For each request: null when it was started, else what stands under its id. */
 export function startRuns(state: State, requests: readonly StartRequest[], real: number): (ExistingRun | null)[] {
@@ -30,8 +31,13 @@ export function startAndPost(
 }
 
 function startRun(state: State, request: StartRequest, real: number): ExistingRun | null {
-  const { runId, id, workflow, queue, priority, ifClosed } = request
+  const { runId, id, workflow, queue, priority, ifClosed, debounce } = request
   const at = state.at()
+  const standing = debounce === null ? undefined : state.debounced.get(debounceKey(workflow, debounce))
+  if (standing !== undefined && replaced(state, standing, request, real)) {
+    const { runId, status } = standing
+    return runId === request.runId ? null : { runId, workflow, status, open: true, payload: request.payload }
+  }
   const before = id === runId ? undefined : state.find(id)
   if (before !== undefined) {
     // One's own: an earlier try had come through after all.
@@ -43,7 +49,7 @@ function startRun(state: State, request: StartRequest, real: number): ExistingRu
       return { runId, workflow, status, open, payload: history[0]!.payload }
     }
   }
-  const due = Math.max(at, request.startAt ?? at, at + request.delayMs)
+  const due = Math.max(at, request.startAt ?? at, at + firstDelayMs(request))
   const run = state.insert(
     {
       runId,
@@ -59,15 +65,39 @@ function startRun(state: State, request: StartRequest, real: number): ExistingRu
     },
     { status: due > at ? 'waiting' : 'pending', attributes: request.attributes },
   )
-  const facts = request.facts === null ? null : JSON.stringify(request.facts)
-  if (run !== undefined) record(run, { type: 'RunStarted', op: 0, payload: request.payload, facts, at: due })
+  if (run === undefined) return null
+  if (debounce !== null) state.debounced.set(debounceKey(workflow, debounce), run)
+  record(run, { type: 'RunStarted', op: 0, payload: request.payload, facts: factsOf(request), at: due })
   return null
+}
+
+const factsOf = ({ facts }: StartRequest) => (facts === null ? null : JSON.stringify(facts))
+
+const debounceKey = (workflow: string, { key }: Debounce) => JSON.stringify([workflow, key])
+
+/** A run that has not begun is what this start says, if it is one that may begin. */
+function replaced(state: State, run: Run, request: StartRequest, real: number): boolean {
+  const usable = run.claim === 0 && (run.status === 'waiting' || run.status === 'pending')
+  if (!usable || [...run.inbox.values()].some(({ kind }) => kind === 'cancel')) return false
+  const { workflow, version, queue, priority, timeoutMs, payload, attributes } = request
+  const { waitMs, maxWaitMs } = request.debounce!
+  const at = state.at()
+  const due = Math.min(at + waitMs, run.createdAt + (maxWaitMs ?? Number.POSITIVE_INFINITY))
+  Object.assign(run, {
+    ...{ due, queue, priority, status: due > at ? 'waiting' : 'pending' },
+    version: version ?? state.liveVersion(workflow, real) ?? 0,
+    deadline: timeoutMs === null ? null : due + timeoutMs,
+    attributes: copyOf(attributes),
+  } satisfies Partial<Run>)
+  run.history[0] = { ...run.history[0]!, payload, facts: factsOf(request), at: due }
+  return true
 }
 
 /** Runs that may not begin yet: whoever is there wakes them in time. */
 function laterHints(state: State, requests: readonly StartRequest[]): Hint[] {
-  return requests.flatMap(({ startAt, delayMs }) => {
-    const inMs = Math.max(delayMs, startAt === null ? 0 : startAt - state.clock.now())
+  return requests.flatMap((request) => {
+    const { startAt } = request
+    const inMs = Math.max(firstDelayMs(request), startAt === null ? 0 : startAt - state.clock.now())
     return inMs > 0 ? [{ kind: 'later' as const, inMs }] : []
   })
 }

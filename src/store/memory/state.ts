@@ -95,6 +95,8 @@ export class State {
   /** Runs with ids that callers chose, in the order of their starts. */
   readonly byId = new Map<string, Run[]>()
   readonly open = new Set<Run>()
+  /** By workflow and key, the last run that was started so. */
+  readonly debounced = new Map<string, Run>()
   readonly workers = new Map<string, WorkerEntry>()
   /** Closed runs whose children are to be told, and since when. */
   readonly chores = new Map<string, number>()

@@ -139,7 +139,7 @@ async function setLimit(
       ],
     })
     await openLines(query, [{ scope, name, key }])
-    if (rows[0].is_new) await leaveLines(query, [{ scope, name, key }])
+    if (rows[0].is_new) await leaveLines(query, [{ scope, name, key }], 'those that are free')
     return rows[0].is_new as boolean
   })
   if (isNew) await countRunning(db, [{ scope, name, key }])
@@ -164,7 +164,7 @@ async function resetLimit(db: Db, target: LimitTarget): Promise<boolean> {
       values,
     })
     if (gone.rowCount === 0) return false
-    await leaveLines(query, [target])
+    await leaveLines(query, [target], 'all')
     return true
   })
 }
@@ -215,7 +215,8 @@ async function declareLimits(
         .filter(({ what }) => whats.includes(what))
         .map(({ name, key }) => ({ scope: 'workflow', name, key: key === '' ? null : key }))
     await openLines(query, targets('changed'))
-    await leaveLines(query, targets('new', 'gone'))
+    await leaveLines(query, targets('new'), 'those that are free')
+    await leaveLines(query, targets('gone'), 'all')
     return { added: targets('new'), any: rows.length > 0 }
   })
   await countRunning(db, changed.added)
@@ -225,6 +226,8 @@ async function declareLimits(
 function inOneGo<T>(db: Db, body: (query: Run) => Promise<T>): Promise<T> {
   return db.transaction(async (query) => {
     await query({ text: `SET LOCAL lock_timeout = '${lockPatience}'` })
+    // No claim of a lane that has limits is under way meanwhile: what it puts into line could not be seen here.
+    await query({ text: 'SELECT FROM stet_store.limits ORDER BY scope, name, key FOR NO KEY UPDATE' })
     return body(query)
   })
 }
@@ -254,17 +257,29 @@ async function openLines(query: Run, targets: readonly LimitTarget[]): Promise<v
   })
 }
 
-/** Other limits, other lines: whoever claims next puts the runs into them. */
-async function leaveLines(query: Run, targets: readonly LimitTarget[]): Promise<void> {
+/**
+ * Other limits, other lines: whoever claims next puts the runs into them. A run whose row somebody has locked may stay
+ * where limits come: a claim sees that its line is not one of theirs. Where the last limit goes nobody looks at lines any
+ * more, so it is waited for.
+ */
+async function leaveLines(
+  query: Run,
+  targets: readonly LimitTarget[],
+  which: 'all' | 'those that are free',
+): Promise<void> {
   if (targets.length === 0) return
-  // First those that others may hold: a claim that is under way, which holds the limits, has them in hand.
+  const inLine = `
+    SELECT r.run_id FROM stet_store.runs r, unnest($1::text[], $2::text[], $3::text[]) t(scope, name, key)
+     WHERE r.status = 'pending' AND r.line <> '' AND ${concerned('r')} FOR NO KEY UPDATE OF r`
   await query({
-    text: `UPDATE stet_store.runs r SET line = '' FROM unnest($1::text[], $2::text[], $3::text[]) t(scope, name, key)
-            WHERE r.status = 'pending' AND r.line <> '' AND ${concerned('r')}`,
+    text: `UPDATE stet_store.runs r SET line = '' FROM (${inLine} ${which === 'all' ? '' : 'SKIP LOCKED'}) x WHERE r.run_id = x.run_id`,
     values: targetsAs(targets),
   })
   await query({
-    text: `DELETE FROM stet_store.lines s USING unnest($1::text[], $2::text[], $3::text[]) t(scope, name, key) WHERE ${concerned('s')}`,
+    text: `DELETE FROM stet_store.lines s USING unnest($1::text[], $2::text[], $3::text[]) t(scope, name, key)
+            WHERE ${concerned('s')} AND NOT EXISTS (
+              SELECT FROM stet_store.runs r WHERE r.status = 'pending' AND r.queue = s.queue AND r.workflow = s.workflow
+                 AND r.version = s.version AND r.line = s.line)`,
     values: targetsAs(targets),
   })
   await query({

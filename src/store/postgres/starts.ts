@@ -1,6 +1,6 @@
 import { InvalidInputError } from '../../core/errors.js'
 import type { Tx } from '../../core/types.js'
-import type { ExistingRun, MessageRequest, StartedAndPosted, StartRequest } from '../port.js'
+import type { Debounce, ExistingRun, MessageRequest, StartedAndPosted, StartRequest } from '../port.js'
 import { floatArray, intArray, textArray } from './arrays.js'
 import type { Db, Query } from './db.js'
 
@@ -83,7 +83,7 @@ type Run = (query: Query) => Promise<{ rows: any[] }>
 
 /** For each request: null when it was started, else what stands under its id. */
 export async function startRuns(run: Run, requests: readonly StartRequest[]): Promise<(ExistingRun | null)[]> {
-  const fresh = requests.filter((r) => r.id === r.runId)
+  const fresh = requests.filter((r) => r.id === r.runId && r.debounce === null)
   const named = requests.filter((r) => r.id !== r.runId)
   const found = new Map<string, ExistingRun>()
   if (fresh.length > 0) await run({ name: 'stet_start_fresh', text: insertFresh, values: values(fresh) })
@@ -108,7 +108,29 @@ export async function startRuns(run: Run, requests: readonly StartRequest[]): Pr
     }
     left = left.filter((r) => !settled.has(r.runId))
   }
+  for (const r of requests) {
+    if (r.debounce === null) continue
+    const existing = await startDebounced(run, r, r.debounce)
+    if (existing !== null) found.set(r.runId, existing)
+  }
   return requests.map((r) => found.get(r.runId) ?? null)
+}
+
+/** One by one: each may wait for another that stands for the same key. */
+async function startDebounced(
+  run: Run,
+  { runId, workflow, version, queue, priority, timeoutMs, payload, facts, attributes }: StartRequest,
+  { key, waitMs, maxWaitMs }: Debounce,
+): Promise<ExistingRun | null> {
+  const { rows } = await run({
+    text: 'SELECT stet_store.start_debounced($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS run_id',
+    values: [
+      ...[runId, workflow, version, queue, priority, timeoutMs, payload],
+      ...[facts, attributes].map((each) => (each === null ? null : JSON.stringify(each))),
+      ...[key, waitMs, maxWaitMs],
+    ],
+  })
+  return rows[0].run_id === runId ? null : { runId: rows[0].run_id, workflow, status: 'waiting', open: true, payload }
 }
 
 /** Starts a run under an id unless one is open, and sends it a message: both or neither. */

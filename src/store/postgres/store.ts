@@ -5,6 +5,7 @@ import { newId } from '../../core/ids.js'
 import { defaultSchema } from '../../core/schema-name.js'
 import type { AlertStore } from '../alerts.js'
 import type { StartRequest, Store } from '../port.js'
+import { firstDelayMs } from '../requests.js'
 import { alertsOf } from './alerts.js'
 import { appendEvents } from './appends.js'
 import { intArray, textArray } from './arrays.js'
@@ -186,8 +187,9 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
 
 /** Runs that may not begin yet: whoever is there wakes them in time. */
 function laterHints(requests: readonly StartRequest[]): Hint[] {
-  return requests.flatMap(({ startAt, delayMs }) => {
-    const inMs = Math.max(delayMs, startAt === null ? 0 : startAt - Date.now())
+  return requests.flatMap((request) => {
+    const { startAt } = request
+    const inMs = Math.max(firstDelayMs(request), startAt === null ? 0 : startAt - Date.now())
     return inMs > 0 ? [{ kind: 'later' as const, inMs }] : []
   })
 }

@@ -69,7 +69,7 @@ DROP INDEX stet_store.runs_ready;
 CREATE INDEX runs_ready ON stet_store.runs (queue, workflow, version, line, priority DESC, due) WHERE status = 'pending';
 
 -- The name of a gate: of a limit without a key '["queue","mail"]', of one with '["workflow","order","customer.id","c-7"]'.
-CREATE FUNCTION stet_store.gate(scope text, name text, key text, value text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+CREATE FUNCTION stet_store.gate(scope text, name text, key text, value text) RETURNS text LANGUAGE sql STABLE AS $$
   SELECT CASE WHEN key = '' THEN json_build_array(scope, name)
               ELSE json_build_array(scope, name, key, CASE WHEN octet_length(value) > 300 THEN left(value, 60) || md5(value) ELSE value END)
          END::text $$;
@@ -77,7 +77,8 @@ CREATE FUNCTION stet_store.gate(scope text, name text, key text, value text) RET
 -- What stands under a path in an input; '' where nothing does, or where nobody can look (a payload codec).
 CREATE FUNCTION stet_store.key_value(payload text, path text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
-  RETURN coalesce(stet_store.payload_json(payload) #>> string_to_array(path, '.'), '');
+  IF payload IS NULL THEN RETURN ''; END IF;
+  RETURN coalesce(CASE WHEN payload LIKE '~%' THEN stet_store.payload_json(payload) ELSE payload::json END #>> string_to_array(path, '.'), '');
 EXCEPTION WHEN OTHERS THEN
   RETURN '';
 END $$;
@@ -180,6 +181,8 @@ DECLARE
   all_slots int[];                     -- NULL: no bound
   all_begins int[];
   all_opens timestamptz[];
+  keys int[];                          -- of each lane: how many of its limits have keys
+  known int;
   mine text[];
   i int;
   s record;
@@ -193,10 +196,13 @@ BEGIN
   PERFORM FROM stet_store.limits l WHERE (l.scope = 'queue' AND l.name = ANY(queues)) OR (l.scope = 'workflow' AND l.name = ANY(workflows))
     ORDER BY l.scope, l.name, l.key FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN; END IF;
+  -- And those that came while this waited for the others.
+  PERFORM FROM stet_store.limits l WHERE (l.scope = 'queue' AND l.name = ANY(queues)) OR (l.scope = 'workflow' AND l.name = ANY(workflows))
+    ORDER BY l.scope, l.name, l.key FOR NO KEY UPDATE;
   now := stet_store.clock();
-  SELECT array_agg(a.queue), array_agg(a.workflow), array_agg(a.version), array_agg(a.code), bool_or(a.keyed)
-    INTO queues, workflows, versions, codes, keyed
-    FROM (SELECT lane.queue, lane.workflow, lane.version, lane.code, bool_or(l.key <> '') AS keyed
+  SELECT array_agg(a.queue), array_agg(a.workflow), array_agg(a.version), array_agg(a.code), array_agg(a.keys), bool_or(a.keys > 0)
+    INTO queues, workflows, versions, codes, keys, keyed
+    FROM (SELECT lane.queue, lane.workflow, lane.version, lane.code, count(*) FILTER (WHERE l.key <> '')::int AS keys
             FROM unnest(queues, workflows, versions, codes) lane(queue, workflow, version, code)
             JOIN stet_store.limits l ON (l.scope = 'queue' AND l.name = lane.queue) OR (l.scope = 'workflow' AND l.name = lane.workflow)
            GROUP BY 1, 2, 3, 4) a;
@@ -218,18 +224,18 @@ BEGIN
     SELECT x.* FROM unnest(queues, workflows, versions) lane(queue, workflow, version), LATERAL (
       SELECT r.run_id, r.queue, r.workflow, r.version, r.claim = 0 AS fresh FROM stet_store.runs r
        WHERE r.status = 'pending' AND r.queue = lane.queue AND r.workflow = lane.workflow AND r.version = lane.version AND r.line = '' AND r.due <= now
-       ORDER BY r.priority DESC, r.due LIMIT greatest(500, wanted) FOR UPDATE SKIP LOCKED) x),
+       ORDER BY r.priority DESC, r.due LIMIT greatest(200, wanted) FOR UPDATE SKIP LOCKED) x),
   l AS MATERIALIZED (
     SELECT x.* FROM unnest(queues, workflows, versions) lane(queue, workflow, version), LATERAL (
       SELECT r.run_id, r.queue, r.workflow, r.version, r.claim = 0 AS fresh FROM stet_store.runs r
        WHERE keyed AND r.status = 'pending' AND r.queue = lane.queue AND r.workflow = lane.workflow AND r.version = lane.version AND r.line = ''
          AND r.due <= now
-       ORDER BY r.priority, r.due DESC LIMIT 100 FOR UPDATE SKIP LOCKED) x),
+       ORDER BY r.priority, r.due DESC LIMIT 50 FOR UPDATE SKIP LOCKED) x),
   a AS MATERIALIZED (SELECT * FROM o UNION SELECT * FROM l),
   k AS MATERIALIZED (
     SELECT a.*, coalesce(v.gates, '{}') AS gates,
            CASE WHEN a.fresh THEN '+' ELSE '=' END || coalesce(md5(array_to_string(v.gates, ',')), '') AS line
-      FROM a LEFT JOIN stet_store.history h ON keyed AND h.run_id = a.run_id AND h.seq = 1, LATERAL (
+      FROM a LEFT JOIN LATERAL (SELECT h.payload FROM stet_store.history h WHERE keyed AND h.run_id = a.run_id AND h.seq = 1 LIMIT 1) h ON true, LATERAL (
       SELECT array_agg(stet_store.gate(l.scope, l.name, l.key, stet_store.key_value(h.payload, l.key)) ORDER BY l.scope, l.name, l.key) AS gates
         FROM stet_store.limits l
        WHERE keyed AND l.key <> '' AND ((l.scope = 'queue' AND l.name = a.queue) OR (l.scope = 'workflow' AND l.name = a.workflow))) v),
@@ -248,11 +254,11 @@ BEGIN
 
   FOR s IN
     SELECT x.*, count(*) OVER () AS lines, row_number() OVER (ORDER BY p.priority DESC NULLS FIRST, x.turn) AS nth
-      FROM unnest(queues, workflows, versions, codes) lane(queue, workflow, version, code),
+      FROM unnest(queues, workflows, versions, codes, keys) lane(queue, workflow, version, code, keys),
            LATERAL (SELECT greatest(0, least(wanted, min(all_slots[q.i]))) AS free
                       FROM generate_subscripts(all_gates, 1) q(i)
                      WHERE all_gates[q.i] IN (stet_store.gate('queue', lane.queue, '', ''), stet_store.gate('workflow', lane.workflow, '', ''))) f,
-           LATERAL (SELECT l.*, lane.code FROM stet_store.lines l
+           LATERAL (SELECT l.*, lane.code, lane.keys FROM stet_store.lines l
                      WHERE l.queue = lane.queue AND l.workflow = lane.workflow AND l.version = lane.version AND l.closed_by IS NULL
                        AND (NOT suspects OR EXISTS (SELECT FROM stet_store.runs r WHERE r.status = 'pending' AND r.crashes > 1
                               AND r.queue = l.queue AND r.workflow = l.workflow AND r.version = l.version AND r.line = l.line))
@@ -274,12 +280,14 @@ BEGIN
       IF s.fresh AND all_begins[i] <= 0 AND coalesce(all_slots[i], 1) > 0 THEN next_opens := least(next_opens, all_opens[i]); END IF;
     END LOOP;
     CONTINUE WHEN room = 0;
+    known := 0;
     FOR g IN
       SELECT k.gate, f.slots, CASE WHEN s.fresh THEN f.begins END AS begins, f.opens
         FROM unnest(s.gates) k(gate)
         JOIN stet_store.limits l ON l.scope = k.gate::json ->> 0 AND l.name = k.gate::json ->> 1 AND l.key = k.gate::json ->> 2,
              LATERAL stet_store.room(k.gate, CASE WHEN l.paused THEN 0 ELSE l.concurrency END, l.rate, l.period_ms, now) f
     LOOP
+      known := known + 1;
       IF least(g.slots, g.begins) <= room THEN
         room := greatest(0, least(g.slots, g.begins));
         tight := g.gate;
@@ -287,6 +295,17 @@ BEGIN
         tight_opens := CASE WHEN g.begins <= room THEN g.opens END;
       END IF;
     END LOOP;
+    IF known <> s.keys OR known <> cardinality(s.gates) THEN
+      -- Its runs were held by somebody when a limit came: they get into line anew.
+      UPDATE stet_store.runs r SET line = '' FROM (
+        SELECT x.run_id FROM stet_store.runs x WHERE x.status = 'pending' AND x.queue = s.queue AND x.workflow = s.workflow AND x.version = s.version
+           AND x.line = s.line LIMIT 500 FOR UPDATE SKIP LOCKED) x WHERE r.run_id = x.run_id;
+      DELETE FROM stet_store.lines l WHERE l.queue = s.queue AND l.workflow = s.workflow AND l.version = s.version AND l.line = s.line
+         AND NOT EXISTS (SELECT FROM stet_store.runs r WHERE r.status = 'pending' AND r.queue = s.queue AND r.workflow = s.workflow
+                            AND r.version = s.version AND r.line = s.line);
+      again := true;
+      CONTINUE;
+    END IF;
     got := '{}';
     IF room > 0 THEN
       got := stet_store.take(me, s.queue, s.workflow, s.version, s.line, s.code, room, now, suspect_after, suspects, aged);
@@ -324,7 +343,7 @@ BEGIN
                    WHERE l.queue = lane.queue AND l.workflow = lane.workflow AND l.version = lane.version AND l.opens_at IS NOT NULL
                    ORDER BY l.opens_at LIMIT 1) o;
   -- There may be more to put in line.
-  IF again OR adopted >= 500 THEN next_opens := now; END IF;
+  IF again OR adopted >= 200 THEN next_opens := now; END IF;
   IF random() < 0.01 THEN
     DELETE FROM stet_store.takings t USING (SELECT x.gate, x.part FROM stet_store.takings x WHERE x.expires_at < now LIMIT 1000 FOR UPDATE SKIP LOCKED) x
      WHERE t.gate = x.gate AND t.part = x.part;
