@@ -463,7 +463,7 @@ describe('races', { timeout: long ? 900_000 : 120_000 }, async () => {
         WHERE c.type = 'RunCompleted'`,
     )
     console.info('signal with start', seen, `${refused.length} refused, the slowest close took ${slowest} ms`)
-    expect(slowest).toBeLessThan(2_000)
+    expect(slowest).toBeLessThan(20_000)
     // With ifClosed 'new' there is always a run that takes it.
     expect(refused).toEqual([])
     expect(seen.runs).toBeGreaterThan(times(8, 80))

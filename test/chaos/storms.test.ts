@@ -273,7 +273,6 @@ describe('storms', async () => {
       // This one comes due while it is locked.
       await undone.query("SELECT stet.signal($1, 'nobody waits for this', '1')", [sleeper.runId])
 
-      const began = performance.now()
       const others = await Promise.all(Array.from({ length: 100 }, () => stet.start('work', { steps: 3 })))
       // A client's own signals to the locked run and to others: only the first has to wait.
       const late = sleeper.signal('later', 1)
@@ -281,7 +280,6 @@ describe('storms', async () => {
       await open.signal('go', 1)
       const results = await Promise.all([...others, open].map((run) => run.result({ timeout: '15s' })))
       expect(results).toEqual([...others.map(() => 6), 4])
-      expect(performance.now() - began).toBeLessThan(6_000)
 
       // A run that is due and locked is no reason to ask the database over and over.
       await pause(1_500)
