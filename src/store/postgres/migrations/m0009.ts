@@ -9,6 +9,8 @@
  *     took before. So a limit is never exceeded.
  * F3. What opens a line again is on record (\`freed\`, \`opens_at\`), and whoever claims next looks there first. So closed
  *     lines cost nothing, however many there are.
+ * F4. Limits come and go while no claim of a lane that has some is under way. A run that somebody held then may stay in
+ *     a line that is none of theirs: whoever claims sees that by the gates of the line, and lets it stand in line anew.
  */
 export const m0009 = /* sql */ `
 CREATE TABLE stet_store.limits (
