@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { queuesOf } from '../client/queues.js'
 import { formatMs } from '../core/duration.js'
 import { connect } from './lib/connect.js'
 import { asName, type CommonOptions, examples, isJson, subcommandsOf } from './lib/options.js'
@@ -40,27 +41,8 @@ async function setPaused(queue: string, paused: boolean, options: CommonOptions)
 
 async function list(options: CommonOptions): Promise<void> {
   await using connection = await connect(options)
-  const { store } = await connection.stet.internals()
-  const [{ queues: ready }, { queues: open }, workers, limits] = await Promise.all([
-    store.backlog(),
-    store.queuedRuns(),
-    store.liveWorkers(),
-    connection.stet.limits.list(),
-  ])
-  const names = new Set([...ready, ...open].map(({ queue }) => queue).concat(workers.flatMap(({ queues }) => queues)))
-  for (const { target } of limits) if (target.queue !== undefined) names.add(target.queue)
-  const rows = [...names].sort().map((queue) => {
-    const backlog = ready.find((each) => each.queue === queue)
-    const own = limits.filter(({ target }) => target.queue === queue)
-    return {
-      queue,
-      paused: own.some(({ paused }) => paused),
-      ready: backlog?.ready ?? 0,
-      oldestMs: backlog?.oldestAgeMs ?? null,
-      workers: workers.filter(({ queues }) => queues.includes(queue)).length,
-      concurrency: own.find(({ target }) => target.key === undefined)?.concurrency ?? null,
-    }
-  })
+  const { queues } = await queuesOf((await connection.stet.internals()).store)
+  const rows = queues.map(({ runs: _runs, ...row }) => row)
   if (isJson(options)) {
     outJson(rows)
     return

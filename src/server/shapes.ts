@@ -139,9 +139,11 @@ export const shapes: Shapes = {
     ...{
       running: count,
       waiting: count,
-      paused: count,
+      paused: integer(0, long, 'runs that are paused, each by itself'),
       blocked: count,
+      isPaused: flag('nothing of the queue is claimed'),
       workers: integer(0, long, 'workers that listen on it'),
+      concurrency: orNull(number('of its runs so many may be in hand at once')),
     },
   }),
   Done: object({ id: text(), runId: text(), status: choice(runStatuses) }, {}, 'the run, as it stands now'),

@@ -347,7 +347,8 @@ test('workers, versions, workflows', async () => {
   const { queues, more, limit } = await ask(browser, '/api/queues')
   expect([more, limit]).toEqual([[], 5_000])
   expect(queues.map(({ queue }: any) => queue)).toEqual([...queues.map(({ queue }: any) => queue)].sort())
-  const none = { ready: 0, oldestAgeMs: null, running: 0, waiting: 0, paused: 0, blocked: 0 }
+  const bounds = { isPaused: false, concurrency: null }
+  const none = { ready: 0, oldestAgeMs: null, running: 0, waiting: 0, paused: 0, blocked: 0, ...bounds }
   expect(queues).toContainEqual({ queue: 'mail', ...none, workers: 1 })
   expect(queues).toContainEqual({ queue: 'unheard', ...none, ready: 1, oldestAgeMs: expect.any(Number), workers: 0 })
   expect(queues.find(({ queue }: any) => queue === 'default')).toMatchObject({ waiting, workers: 1 })
@@ -413,7 +414,13 @@ test('limits: set, paused, looked at, reset, on record', async () => {
     { target: { queue: 'mail' }, paused: true, concurrency: null, rate: null },
     { target, concurrency: 3, rate: null, paused: false, source: 'runtime', running: 0, values: [] },
   ])
+  // A queue that nobody listens on, and that has no runs, is told of for its limit.
+  const mail = async () => (await ask(browser, '/api/queues')).queues.find(({ queue }: any) => queue === 'mail')
+  expect(await mail()).toMatchObject({ isPaused: true, concurrency: null, paused: 0, ready: 0 })
+  await at('', { target: { queue: 'mail' }, concurrency: 2 })
   await at('/resume', { target: { queue: 'mail' } })
+  expect(await mail()).toMatchObject({ isPaused: false, concurrency: 2 })
+  await at('/reset', { target: { queue: 'mail' } })
   expect(await at('/reset', { target })).toEqual({ target, was: true })
   expect(await at('/reset', { target })).toEqual({ target, was: false })
   for (const body of [{ target: {} }, { target }, { target: { queue: 'a', workflow: 'b' }, concurrency: 1 }]) {

@@ -1,4 +1,5 @@
 /** Who works, on what; who did what; sessions. */
+import { queuesOf } from '../../client/queues.js'
 import { maxQueued } from '../../store/overview.js'
 import { roles } from '../access.js'
 import { HttpError } from '../problems.js'
@@ -41,7 +42,7 @@ export const otherRoutes: readonly Route[] = [
     run: async ({ house, query }) => ({ versions: await house.stet.versions(query.workflow) }),
   }),
   get('/api/queues', {
-    summary: 'Queues that have open runs, or that workers listen on',
+    summary: 'Queues that have open runs or a limit, or that workers listen on',
     sharedMs: pollMs,
     answer: object({
       queues: { type: 'array', items: refTo('Queue') } as JsonSchema,
@@ -49,36 +50,12 @@ export const otherRoutes: readonly Route[] = [
       limit: number('runs of a status that are counted; of those that are ready, 10,000 of each workflow and version'),
     }),
     run: async ({ house }) => {
-      const store = await house.store()
-      const [{ queues: ready }, { queues, more }, workers] = await Promise.all([
-        store.backlog(),
-        store.queuedRuns(),
-        store.liveWorkers(),
-      ])
-      const listening = workers.flatMap((worker) => worker.queues)
-      const names = new Set([...ready, ...queues].map(({ queue }) => queue).concat(listening))
+      const { queues, more } = await queuesOf(await house.store())
       return {
-        queues: [...names].sort().map((queue) => {
-          const waits = ready.find((each) => each.queue === queue)
-          const {
-            running = 0,
-            waiting = 0,
-            paused = 0,
-            blocked = 0,
-          } = queues.find((each) => each.queue === queue) ?? {}
-          return {
-            ...{
-              queue,
-              ready: waits?.ready ?? 0,
-              oldestAgeMs: waits?.oldestAgeMs ?? null,
-              running,
-              waiting,
-              paused,
-              blocked,
-            },
-            workers: listening.filter((each) => each === queue).length,
-          }
-        }),
+        queues: queues.map(({ queue, paused, ready, oldestMs, runs, workers, concurrency }) => ({
+          ...{ queue, ready, oldestAgeMs: oldestMs, ...runs },
+          ...{ isPaused: paused, workers, concurrency },
+        })),
         more,
         limit: maxQueued,
       }
