@@ -96,19 +96,21 @@ function rateOrNull(rate: LimitBounds['rate']): { limit: number; periodMs: numbe
 }
 
 function toLimit(state: LimitState): Limit {
-  const { scope, name, key, concurrency, rate, paused, overridden, declared, running, queued, oldestMs, gates, full } =
-    state
+  const { scope, name, key, concurrency, rate, paused, overridden, declared } = state
+  const { running, queued, oldestMs, gates, full, fullGates } = state
   return {
     target: scope === 'queue' ? { queue: name, ...keyed(key) } : { workflow: name, ...keyed(key) },
     concurrency,
     rate,
     paused,
     source: declared === null || overridden ? 'runtime' : 'code',
+    declared,
     running,
     queued,
     oldestMs,
     full,
     values: key === null ? [] : gates.map(({ value, running, begun }) => ({ value: value ?? '', running, begun })),
+    fullValues: fullGates.map(({ value, ...counts }) => ({ ...counts, value: value ?? '' })),
   }
 }
 

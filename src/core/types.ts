@@ -577,6 +577,8 @@ export interface Limit {
   readonly paused: boolean
   /** Who says so: the options of the workflow, or somebody while the system ran. */
   readonly source: 'code' | 'runtime'
+  /** What the options of the workflow say; null: nothing. */
+  readonly declared: Pick<Limit, 'concurrency' | 'rate'> | null
   /** Runs in hand; at most 1,001 are counted, here as in the others. */
   readonly running: number
   /** Runs that could go on, and wait. */
@@ -586,7 +588,21 @@ export interface Limit {
   /** With a key: how many of its values are full while runs wait, */
   readonly full: number
   /** and those with the most runs in hand. */
-  readonly values: readonly { readonly value: string; readonly running: number; readonly begun: number | null }[]
+  readonly values: readonly LimitValue[]
+  /** Of those that are full twenty at most; the longest wait first. */
+  readonly fullValues: readonly (LimitValue & {
+    /** Runs that wait for it; at most 201 are counted. */
+    readonly queued: number
+    readonly oldestMs: number
+  })[]
+}
+
+/** What a limit counts under one value of its key. */
+export interface LimitValue {
+  readonly value: string
+  readonly running: number
+  /** How many of the rate are used up; null: there is no rate. */
+  readonly begun: number | null
 }
 
 /** Limits, as they are and as they are changed while the system runs. A change counts for what is claimed from then on. */

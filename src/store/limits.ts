@@ -35,6 +35,10 @@ export interface LimitRule extends LimitTarget, LimitBounds {
 /** At most so many values of a key are told of. */
 export const maxGates = 20
 
+/** And so many values that are full while runs wait; of each so many of those runs are counted, and one. */
+export const maxFullGates = 20
+export const maxCountedBehind = 200
+
 /** What one limit counts under one value of its key. */
 export interface GateState {
   /** Null: the limit has no key. */
@@ -43,6 +47,14 @@ export interface GateState {
   readonly running: number
   /** How many of the rate are used up. */
   readonly begun: number | null
+}
+
+/** A value that is full while runs wait. */
+export interface FullGate extends GateState {
+  /** Runs that wait for it, at most `maxCountedBehind` and one. */
+  readonly queued: number
+  /** How long the first of those has been ready. */
+  readonly oldestMs: number
 }
 
 export interface LimitState extends LimitRule {
@@ -55,6 +67,8 @@ export interface LimitState extends LimitRule {
   readonly gates: readonly GateState[]
   /** Values of the key that are full while runs wait, at most `maxCounted` and one. */
   readonly full: number
+  /** Of those at most `maxFullGates`; the longest wait first. */
+  readonly fullGates: readonly FullGate[]
 }
 
 /** What a run that is ready stands behind. */

@@ -107,7 +107,7 @@ async function plansOf(body: () => Promise<unknown>): Promise<Plan[]> {
   return [...plans]
 }
 
-const large = /^(runs|history|audit|bulks|stats|stats_spans)(_|$)/
+const large = /^(runs|history|audit|bulks|stats|stats_spans|lines|slots|takings)(_|$)/
 
 /** What is wrong with a plan: tables that were read from end to end, and whatever read more than `most` rows of one. */
 function faults({ query, root }: Plan, most: number): string[] {
@@ -246,4 +246,30 @@ test('a bad statement is found out', async () => {
     expect.stringContaining('Seq Scan of history'),
     expect.stringContaining('rows in SELECT max'),
   ])
+})
+
+test('limits by a key with thousands of values that are full, and thousands of runs that wait for one of them', async () => {
+  await store.setLimit(
+    { scope: 'workflow', name: 'keyed', key: 'tenant' },
+    { bounds: { concurrency: 1, rate: { limit: 9, periodMs: 1_000 } } },
+  )
+  const gate = (n: string) => `stet_store.gate('workflow', 'keyed', 'tenant', 't' || ${n})`
+  await db.query(`
+    INSERT INTO stet_store.lines (queue, workflow, version, line, gates, fresh, closed_by)
+    SELECT 'default', 'keyed', 1, '+' || n, ARRAY[${gate('n')}], true, ${gate('n')} FROM generate_series(1, 3000) n`)
+  await db.query(`
+    INSERT INTO stet_store.runs (run_id, id, workflow, version, queue, status, created_at, due, line)
+    SELECT 'keyed_' || n, 'keyed_' || n, 'keyed', 1, 'default', 'pending', now(), now(), '+' || CASE WHEN n <= 6000 THEN n % 3000 + 1 ELSE 1 END
+      FROM generate_series(1, 12000) n`)
+  await db.query(`
+    INSERT INTO stet_store.slots (run_id, gate) SELECT 'held_' || n, ${gate('n % 3000 + 1')} FROM generate_series(1, 9000) n`)
+  await db.query('ANALYZE')
+  const browser = browse(stet)
+  const found = await plansOf(() => browser.get('/api/limits'))
+  expect(found.flatMap((plan) => faults(plan, search))).toEqual([])
+  const { limits } = await browser.get('/api/limits')
+  const keyed = limits.find(({ target }: any) => target.workflow === 'keyed')
+  expect(keyed).toMatchObject({ running: 1_001, queued: 1_001, full: 1_001 })
+  expect(keyed.fullValues).toHaveLength(20)
+  expect(keyed.fullValues[0]).toMatchObject({ value: 't1', queued: 201 })
 })

@@ -1,6 +1,6 @@
 /** What every store does about limits: the promises of `src/store/limits.ts`. Each test has a store of its own. */
 import { describe, expect, test } from 'vitest'
-import type { LimitBounds, LimitTarget } from '../../src/store/limits.js'
+import { type LimitBounds, type LimitTarget, maxCountedBehind, maxFullGates } from '../../src/store/limits.js'
 import { type Hand, lanes, type OpenStore, Scene } from './scene.js'
 
 const all: LimitTarget = { scope: 'workflow', name: 'order', key: null }
@@ -107,6 +107,40 @@ export function describeLimits(name: string, open: () => Promise<OpenStore>): vo
         { value: 'ada', running: 2, concurrency: 2, closed: true },
       ])
       expect((await s.store.diagnose('ada_0'))!.gates).toEqual([])
+    })
+
+    test('values that are full are told of, with who waits for them; no more than so many, and counted so far', async () => {
+      await using s = await scene()
+      const one = await s.worker()
+      await s.store.setLimit(byCustomer, { bounds: { concurrency: 1, rate: { limit: 5, periodMs: 60_000 } } })
+      await starts(s, 'bob', 2, { payload: of('bob') })
+      await s.pass(5_000)
+      await starts(s, 'ada', 4, { payload: of('ada') })
+      await starts(s, 'eve', 1, { payload: of('eve') })
+      const fullGates = async () => (await s.store.limitStates())[0]!.fullGates
+      // Nobody has looked yet.
+      expect((await s.store.limitStates())[0]).toMatchObject({ running: 0, queued: 7 })
+      expect(await one.inLine()).toHaveLength(3)
+      expect(await one.inLine()).toEqual([])
+      const [bob, ada, ...others] = await fullGates()
+      expect([bob, ada]).toMatchObject([
+        { value: 'bob', running: 1, begun: 1, queued: 1 },
+        { value: 'ada', running: 1, begun: 1, queued: 3 },
+      ])
+      // Eve is full, and nobody waits for that.
+      expect(others).toEqual([])
+      expect(bob!.oldestMs).toBeGreaterThanOrEqual(5_000)
+      expect(ada!.oldestMs).toBeLessThan(bob!.oldestMs)
+      for (let i = 0; i < maxFullGates + 3; i++) await starts(s, `many_${i}`, 2, { payload: of(`c-${i}`) })
+      await starts(s, 'crowd', maxCountedBehind + 5, { payload: of('bob') })
+      expect(await one.inLine(100)).toHaveLength(maxFullGates + 3)
+      expect(await one.inLine(100)).toEqual([])
+      const [state] = await s.store.limitStates()
+      expect([state!.full, state!.fullGates.length]).toEqual([maxFullGates + 5, maxFullGates])
+      expect(state!.fullGates[0]).toMatchObject({ value: 'bob', queued: maxCountedBehind + 1 })
+      // A limit without a key has no values.
+      await s.store.setLimit(all, { bounds: atOnce(1) })
+      expect((await s.store.limitStates())[0]).toMatchObject({ key: null, full: 0, fullGates: [] })
     })
 
     test('values of a key are told apart as text: numbers, what is long, what is odd', async () => {

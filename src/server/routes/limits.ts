@@ -9,6 +9,11 @@ const most = 2 ** 31 - 1
 const pollMs = 3_000
 
 const target = () => object({}, { queue: name(), workflow: name(), key: text('a path into the input', 200) })
+const bounds = {
+  concurrency: orNull(number('in hand at once')),
+  rate: orNull(object({ limit: number('begun in any period'), periodMs: number() })),
+}
+const value = { value: text(undefined, long), running: number(), begun: orNull(number('of the rate')) }
 const done = object({ target: target() })
 
 export const limitRoutes: readonly Route[] = [
@@ -18,15 +23,16 @@ export const limitRoutes: readonly Route[] = [
     answer: object({
       limits: list(
         object({
-          ...{ target: target(), concurrency: orNull(number('in hand at once')), paused: flag() },
-          rate: orNull(object({ limit: number('begun in any period'), periodMs: number() })),
-          source: choice(['code', 'runtime']),
-          ...{ running: number('at most 1,001 are counted, as in the others'), queued: number(), full: number() },
+          ...{ target: target(), ...bounds, paused: flag('nothing is claimed') },
+          ...{ source: choice(['code', 'runtime']), declared: orNull(object(bounds, {}, 'what the code says')) },
+          ...{ running: number('at most 1,001 are counted, as in the others'), queued: number() },
+          full: number('values of the key that are full while runs wait'),
           oldestMs: orNull(number('how long the first that is ready has waited')),
-          values: list(
-            object({ value: text(undefined, long), running: number(), begun: orNull(number()) }),
-            long,
-            'of the key, those with the most runs in hand',
+          values: list(object(value), long, 'of the key, those with the most runs in hand'),
+          fullValues: list(
+            object({ ...value, queued: number('at most 201 are counted'), oldestMs: number() }),
+            20,
+            'of those that are full; the longest wait first',
           ),
         }),
         long,

@@ -2,8 +2,17 @@
  * Limits of the in-memory store. A slot is a note that a run was claimed behind a gate; it holds for as long as the run
  * is owned under that claim, so it needs nobody to give it back.
  */
-import type { ClaimHow, GateAhead, GateState, LimitBounds, LimitRule, Limits, LimitTarget } from '../limits.js'
-import { maxGates } from '../limits.js'
+import type {
+  ClaimHow,
+  FullGate,
+  GateAhead,
+  GateState,
+  LimitBounds,
+  LimitRule,
+  Limits,
+  LimitTarget,
+} from '../limits.js'
+import { maxCountedBehind, maxFullGates, maxGates } from '../limits.js'
 import { type ClaimedRun, maxCounted, type WorkerLanes } from '../port.js'
 import { candidates, isReady, take } from './claims.js'
 import { concerns, type LimitEntry, limitKey, type Run, type State } from './state.js'
@@ -38,7 +47,7 @@ export function limitsOf(state: State, answer: <T>(body: () => T) => Promise<T>)
             limit.key === null ? [null] : [...state.slots].flatMap((slot) => valuesOf(slot, limit)),
           )
           const gates = [...values].map((value) => gateState(state, limit, value))
-          const waiting = new Set(queued.map((run) => valueUnder(run, limit)))
+          const full = limit.key === null ? [] : fullGates(state, limit, queued)
           return {
             ...ruleOf(limit),
             running: counted(gates.reduce((sum, { running }) => sum + running, 0)),
@@ -48,10 +57,8 @@ export function limitsOf(state: State, answer: <T>(body: () => T) => Promise<T>)
               .sort((a, b) => b.running - a.running || (a.value! < b.value! ? -1 : 1))
               .filter(({ value, running }) => value === null || running > 0)
               .slice(0, maxGates),
-            full:
-              limit.key === null
-                ? 0
-                : [...waiting].filter((value) => roomOf(state, limit, value, true).room <= 0).length,
+            full: counted(full.length),
+            fullGates: full.slice(0, maxFullGates),
           }
         }),
       ),
@@ -92,6 +99,9 @@ export function limitsOf(state: State, answer: <T>(body: () => T) => Promise<T>)
       }),
   }
 }
+
+/** The longest wait first. */
+const byWaiting = (a: FullGate, b: FullGate) => b.oldestMs - a.oldestMs || (a.value! < b.value! ? -1 : 1)
 
 /** What a run that is ready stands behind. */
 export function gatesAhead(state: State, run: Run): GateAhead[] {
@@ -160,6 +170,23 @@ function gateState(state: State, limit: LimitEntry, value: string | null): GateS
   }
   const begun = limit.rate === null ? null : begunOf(state, limit, value).length
   return { value, running: counted(running), begun }
+}
+
+/** Values that are full while these runs wait. */
+function fullGates(state: State, limit: LimitEntry, queued: readonly Run[]): FullGate[] {
+  const behind = new Map<string | null, Run[]>()
+  for (const run of queued) {
+    const value = valueUnder(run, limit)
+    behind.set(value, [...(behind.get(value) ?? []), run])
+  }
+  return [...behind]
+    .filter(([value]) => roomOf(state, limit, value, true).room <= 0)
+    .map(([value, runs]) => ({
+      ...gateState(state, limit, value),
+      queued: Math.min(runs.length, maxCountedBehind + 1),
+      oldestMs: Math.max(0, state.clock.now() - Math.min(...runs.map(({ due }) => due!))),
+    }))
+    .sort(byWaiting)
 }
 
 /** The times of those that were begun within the last period. */

@@ -1,7 +1,16 @@
 /** Limits: what they are, what they count, and how they are changed. Claims that obey them are in migration m0009. */
 import { originals } from '../../core/determinism.js'
-import type { GateAhead, GateState, LimitBounds, LimitRule, LimitState, Limits, LimitTarget } from '../limits.js'
-import { maxGates } from '../limits.js'
+import type {
+  FullGate,
+  GateAhead,
+  GateState,
+  LimitBounds,
+  LimitRule,
+  LimitState,
+  Limits,
+  LimitTarget,
+} from '../limits.js'
+import { maxCountedBehind, maxFullGates, maxGates } from '../limits.js'
 import { maxCounted } from '../port.js'
 import { textArray } from './arrays.js'
 import { claimRunsInLine } from './claims.js'
@@ -49,43 +58,67 @@ const gatesOfLimit = `  SELECT x.gate, count(*)::int AS running FROM (
     SELECT s.gate FROM stet_store.slots s
      WHERE s.gate >= b.first AND s.gate < b.first || U&'\\+10FFFF' LIMIT $1) x GROUP BY x.gate`
 
+/** Those that lines are closed by. A line has its turn from when it was closed: the lowest is of the one that has stood the longest. */
+const fullGatesOfLimit = `
+  SELECT s.closed_by AS gate, min(s.turn) AS turn FROM stet_store.lines s
+   WHERE l.key <> '' AND s.closed_by >= b.first AND s.closed_by < b.first || U&'\\+10FFFF' GROUP BY 1 ORDER BY 1 LIMIT $1`
+
+/** Of the first gates alone: each run is a row that is read, and there may be many gates. */
+const runsBehind = `
+  SELECT r.due FROM stet_store.lines s, LATERAL (
+    SELECT r.due FROM stet_store.runs r
+     WHERE r.status = 'pending' AND r.queue = s.queue AND r.workflow = s.workflow AND r.version = s.version AND r.line = s.line LIMIT $4) r
+   WHERE y.nth <= $3 AND s.closed_by = y.gate LIMIT $4`
+
+const begunBehind = (gate: string) =>
+  `CASE WHEN l.rate IS NOT NULL THEN l.rate - (stet_store.room(${gate}, NULL, l.rate, l.period_ms, stet_store.clock())).begins END`
+const msSince = (at: string) => `(extract(epoch FROM stet_store.clock() - ${at}) * 1000)::float8`
+
 const states = `
 WITH RECURSIVE ${readyKinds()},
 lanes AS MATERIALIZED (SELECT queue, workflow, version, min(due) AS due FROM kinds GROUP BY 1, 2, 3)
-SELECT ${columns}, g.running, g.gates, w.queued, w.oldest_ms, f.closed_lines
+SELECT ${columns}, g.running, g.gates, w.queued, w.oldest_ms, f.full, f.full_gates
   FROM stet_store.limits l,
        LATERAL (SELECT CASE WHEN l.key = '' THEN stet_store.gate(l.scope, l.name, '', '')
                             ELSE rtrim(stet_store.gate(l.scope, l.name, l.key, ''), '"]') || '"' END AS first) b,
        LATERAL (
          SELECT coalesce(sum(y.running), 0)::int AS running,
                 coalesce(json_agg(json_build_object('value', y.gate::json ->> 3, 'running', y.running,
-                  'begun', CASE WHEN l.rate IS NOT NULL THEN l.rate - (stet_store.room(y.gate, NULL, l.rate, l.period_ms, stet_store.clock())).begins END)
+                  'begun', ${begunBehind('y.gate')})
                   ORDER BY y.running DESC, y.gate) FILTER (WHERE y.nth <= $2), '[]') AS gates
            FROM (SELECT z.*, row_number() OVER (ORDER BY z.running DESC, z.gate) AS nth FROM (
                    SELECT b.first AS gate, 0 AS running WHERE l.key = '' AND NOT EXISTS (SELECT FROM stet_store.slots s WHERE s.gate = b.first)
                    UNION ALL (${gatesOfLimit})) z) y) g,
        LATERAL (
-         SELECT coalesce(sum(x.n), 0)::int AS queued, (extract(epoch FROM stet_store.clock() - min(x.due)) * 1000)::float8 AS oldest_ms
+         SELECT coalesce(sum(x.n), 0)::int AS queued, ${msSince('min(x.due)')} AS oldest_ms
            FROM (SELECT y.due, c.n FROM lanes y, LATERAL (
                    SELECT count(*) AS n FROM (
                      SELECT FROM stet_store.runs r WHERE r.status = 'pending' AND r.queue = y.queue AND r.workflow = y.workflow AND r.version = y.version
                         AND r.due <= stet_store.clock() LIMIT $1) z) c
                   WHERE CASE l.scope WHEN 'queue' THEN y.queue = l.name ELSE y.workflow = l.name END AND c.n > 0) x) w,
        LATERAL (
-         SELECT count(*)::int AS closed_lines FROM (
-           SELECT DISTINCT s.closed_by FROM stet_store.lines s
-            WHERE l.key <> '' AND s.closed_by >= b.first AND s.closed_by < b.first || U&'\\+10FFFF' LIMIT $1) y) f
+         SELECT count(*)::int AS full,
+                coalesce(json_agg(json_build_object('value', y.gate::json ->> 3, 'queued', c.queued, 'oldestMs', ${msSince('c.due')},
+                  'running', (SELECT count(*) FROM (SELECT FROM stet_store.slots s WHERE s.gate = y.gate LIMIT $1) x),
+                  'begun', ${begunBehind('y.gate')}) ORDER BY c.due, y.gate) FILTER (WHERE c.queued > 0), '[]') AS full_gates
+           FROM (SELECT z.*, row_number() OVER (ORDER BY z.turn) AS nth FROM (${fullGatesOfLimit}) z) y,
+                LATERAL (SELECT count(*)::int AS queued, min(x.due) AS due FROM (${runsBehind}) x) c) f
  ORDER BY l.scope, l.name, l.key`
 
 async function readStates(db: Db): Promise<LimitState[]> {
-  const { rows } = await db.query({ name: 'stet_limit_states', text: states, values: [maxCounted + 1, maxGates] })
+  const { rows } = await db.query({
+    name: 'stet_limit_states',
+    text: states,
+    values: [maxCounted + 1, maxGates, maxFullGates, maxCountedBehind + 1],
+  })
   return rows.map((row) => ({
     ...toRule(row),
     running: row.running,
     queued: Math.min(row.queued, maxCounted + 1),
     oldestMs: row.oldest_ms === null ? null : Math.max(0, row.oldest_ms),
     gates: row.gates as GateState[],
-    full: row.closed_lines,
+    full: row.full,
+    fullGates: (row.full_gates as FullGate[]).map((gate) => ({ ...gate, oldestMs: Math.max(0, gate.oldestMs) })),
   }))
 }
 
