@@ -108,6 +108,7 @@ function toLimit(state: LimitState): Limit {
     running,
     queued,
     oldestMs,
+    begun: key === null ? (gates[0]?.begun ?? null) : null,
     full,
     values: key === null ? [] : gates.map(({ value, running, begun }) => ({ value: value ?? '', running, begun })),
     fullValues: fullGates.map(({ value, ...counts }) => ({ ...counts, value: value ?? '' })),

@@ -585,6 +585,8 @@ export interface Limit {
   readonly queued: number
   /** How long the first of those has waited. */
   readonly oldestMs: number | null
+  /** Without a key: how many of the rate are used up. */
+  readonly begun: number | null
   /** With a key: how many of its values are full while runs wait, */
   readonly full: number
   /** and those with the most runs in hand. */

@@ -11,7 +11,9 @@ import { extname, join, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** First parts of the paths that pages have. */
-const pages: ReadonlySet<string> = new Set(['', 'runs', 'statistics', 'workers', 'alerts', 'schedules', 'start'])
+const pages: ReadonlySet<string> = new Set([
+  ...['', 'runs', 'bulks', 'statistics', 'workers', 'queues', 'alerts', 'schedules', 'start'],
+])
 
 const types: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',

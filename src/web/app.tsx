@@ -23,11 +23,12 @@ const pages = [
   { path: '/', title: 'Overview', key: 'o', Page: lazy(() => import('./pages/overview/overview-page.tsx')) },
   { path: '/runs', title: 'Runs', key: 'r', Page: lazy(() => import('./pages/runs/runs-page.tsx')) },
   { path: '/statistics', title: 'Metrics', key: 'm', Page: lazy(() => import('./pages/metrics/metrics-page.tsx')) },
+  { path: '/workers', title: 'Workers', key: 'w', Page: lazy(() => import('./pages/workers/workers-page.tsx')) },
   {
-    path: '/workers',
-    title: 'Workers and queues',
-    key: 'w',
-    Page: lazy(() => import('./pages/workers/workers-page.tsx')),
+    path: '/queues',
+    title: 'Queues and limits',
+    key: 'q',
+    Page: lazy(() => import('./pages/queues/queues-page.tsx')),
   },
   {
     path: '/schedules',

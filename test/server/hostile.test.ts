@@ -98,6 +98,7 @@ test('names: ids, workflows, queues, steps, signals, attributes; in paths, filte
     }),
   )
   await work(named, { queues: names })
+  for (const name of names) await stet.limits.set({ queue: name }, { concurrency: 99 })
   for (const name of names) {
     const path = `/api/runs/${encodeURIComponent(name)}`
     const { runId } = await browser.post('/api/runs', { workflow: name, id: name, queue: name, input: name })
@@ -118,6 +119,21 @@ test('names: ids, workflows, queues, steps, signals, attributes; in paths, filte
     const { runs } = await browser.get(`/api/runs?${filters}`)
     expect(runs.map(({ id }: any) => id)).toEqual([name])
     expect((await browser.get(`${path}/why`)).evidence.id).toBe(name)
+  }
+  const { limits } = await browser.get('/api/limits')
+  expect(limits.map(({ target }: any) => target.queue).sort()).toEqual([...names].sort())
+  const { queues } = await browser.get('/api/queues')
+  for (const name of names) {
+    expect(queues.find(({ queue }: any) => queue === name)).toMatchObject({
+      concurrency: 99,
+      isPaused: false,
+      workers: 1,
+    })
+    for (const what of ['pause', 'resume', 'reset']) {
+      expect(await browser.post(`/api/limits/${what}`, { target: { queue: name } })).toMatchObject({
+        target: { queue: name },
+      })
+    }
   }
   // The page is a file, the same for all: nothing of theirs is in it.
   const response = await browser.dashboard.fetch(browser.request(`/runs/${encodeURIComponent(names[0]!)}`))

@@ -1,4 +1,5 @@
 /** What each route answers when all is well. Every answer is held against the schema that documents it. */
+import { readFileSync } from 'node:fs'
 import { afterAll, expect, onTestFinished, test, vi } from 'vitest'
 import { type Ctx, workflow } from '../../src/index.js'
 import { AlertEvaluator } from '../../src/observe/alerts/evaluator.js'
@@ -562,7 +563,11 @@ test('sessions, the page, the document', async () => {
     actor: 'vera',
   })
   expect(await ask(browser, '/api/session', { body: {}, method: 'DELETE' })).toEqual({ ended: true })
-  expect(await browser.get('/')).toContain('<div id="root"></div>')
+  // Each page has a path that can be gone to, and come back to by a reload.
+  const router = readFileSync(new URL('../../src/web/app.tsx', import.meta.url), 'utf8')
+  const paths = [...router.matchAll(/path[:=]\s*["'](\/[\w/:]*)["']/g)].map(([, path]) => path!.replace(':run', 'some'))
+  expect(paths).toEqual(expect.arrayContaining(['/', '/queues', '/bulks', '/runs/some']))
+  for (const path of paths) expect(await browser.get(path)).toContain('<div id="root"></div>')
   expect(await ask(browser, '/openapi.json')).toMatchObject({ openapi: '3.1.0' })
 })
 

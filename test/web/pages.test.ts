@@ -38,7 +38,8 @@ test('an empty database says the next command, on each page', async () => {
   const next = [
     ['Runs', 'Copy stet dev'],
     ['Metrics', 'Copy stet worker'],
-    ['Workers and queues', 'Copy stet worker'],
+    ['Workers', 'Copy stet worker'],
+    ['Queues and limits', 'Copy stet limit set'],
     ['Schedules', 'Copy stet schedule create'],
     ['Alerts', 'Copy stet alerts'],
   ] as const
@@ -413,9 +414,6 @@ test('a worker appears, and goes', async () => {
   const cells = await workers.locator('[data-worker] td').allInnerTexts()
   expect(cells.slice(1, 3)).toEqual([String(process.pid), 'mail, default'])
   expect(cells[3]).toContain('order@1')
-  const queue = page.getByRole('region', { name: 'Queues' }).getByRole('row').filter({ hasText: 'paging' })
-  await queue.getByText('nobody listens').waitFor()
-  expect(await queue.getByRole('cell').nth(1).innerText()).toBe('120')
   await worker.stop()
   await workers.getByText('No worker is alive').waitFor()
 })
@@ -509,7 +507,7 @@ test('the palette goes to pages and runs, starts, and changes colours', async ()
   }
   await open('work')
   await page.keyboard.press('Enter')
-  await page.getByRole('heading', { name: 'Workers and queues' }).waitFor()
+  await page.getByRole('heading', { name: 'Workers', exact: true, level: 1 }).waitFor()
   await open('nobody-has-this')
   await page.keyboard.press('Enter')
   await page.getByRole('alert').getByText('No run has the id').waitFor()
@@ -600,7 +598,9 @@ test('whatever stands in names, ids, attributes and errors is shown as it is, an
     await page.goto(`${url}/runs`)
   }
   await worker.stop()
-  for (const path of ['/', '/statistics', '/statistics?of=runs', '/workers', '/schedules', '/alerts']) {
+  for (const text of hostile) await stet.limits.set({ queue: text }, { concurrency: 5 })
+  await stet.limits.set({ workflow: hostile[0]!, key: hostile[1]!.replaceAll('"', "'") }, { concurrency: 1 })
+  for (const path of ['/', '/statistics', '/statistics?of=runs', '/workers', '/queues', '/schedules', '/alerts']) {
     await page.goto(url + path)
     await page.getByRole('heading', { level: 1 }).waitFor()
   }
@@ -611,18 +611,32 @@ test('whatever stands in names, ids, attributes and errors is shown as it is, an
   await page.getByRole('img', { name: `Percentiles over time of ${step} of ${hostile[0]}`, exact: false }).waitFor()
   await page.goto(`${url}/workers`)
   await page.getByRole('region', { name: 'Versions without a worker' }).getByText(`none of ${hostile[1]}`).waitFor()
+  await page.goto(`${url}/queues`)
+  for (const text of hostile) {
+    // The row of the queue, and that of its limit; the address says which limit is looked at.
+    await page.getByRole('region', { name: 'Queues' }).getByRole('link', { name: text, exact: true }).waitFor()
+    await page.getByRole('button', { name: `queue ${text}`, exact: true }).click()
+    await page.getByRole('region', { name: `Limit of queue ${text}`, exact: true }).waitFor()
+    expect(new URL(page.url()).searchParams.get('queue')).toBe(text)
+    await page.getByRole('button', { name: `Pause ${text}`, exact: true }).click()
+    await page.getByRole('dialog', { name: `Pause ${text}`, exact: true }).waitFor()
+    await page.keyboard.press('Escape')
+  }
+  await page.reload()
+  await page.getByRole('region', { name: `Limit of queue ${hostile.at(-1)}`, exact: true }).waitFor()
   await page.keyboard.press('Control+k')
   await page.keyboard.type('alert')
   await page.getByRole('listbox').getByRole('option').first().waitFor()
   expect(await page.locator('img[src=x], script:not([src]), svg[onload]').count()).toBe(0)
   for (const run of waits) await run.terminate()
+  for (const { target } of await stet.limits.list()) await stet.limits.reset(target)
 })
 
 test('every control has a name; light and dark, wide and narrow', async () => {
   await work(all)
   const url = await served(stet)
   const pages = { overview: '/', runs: '/runs', metrics: '/statistics?workflow=order&step=charge&compare=true' }
-  const more = { workers: '/workers', alerts: '/alerts', schedules: '/schedules' }
+  const more = { workers: '/workers', queues: '/queues', alerts: '/alerts', schedules: '/schedules' }
   for (const [name, path] of Object.entries({ ...pages, ...more })) {
     for (const [colours, width] of [
       ['light', 1400],

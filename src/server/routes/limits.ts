@@ -26,6 +26,7 @@ export const limitRoutes: readonly Route[] = [
           ...{ target: target(), ...bounds, paused: flag('nothing is claimed') },
           ...{ source: choice(['code', 'runtime']), declared: orNull(object(bounds, {}, 'what the code says')) },
           ...{ running: number('at most 1,001 are counted, as in the others'), queued: number() },
+          begun: orNull(number('of the rate, of a limit without a key')),
           full: number('values of the key that are full while runs wait'),
           oldestMs: orNull(number('how long the first that is ready has waited')),
           values: list(object(value), long, 'of the key, those with the most runs in hand'),

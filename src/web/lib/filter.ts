@@ -111,6 +111,12 @@ export function textOf(parts: readonly Part[]): string {
     .join(' ')
 }
 
+/** The list of runs that these parts name. */
+export const runsHref = (parts: Readonly<Record<string, string | number>>): string =>
+  `/runs?${new URLSearchParams({
+    q: textOf(Object.entries(parts).map(([key, value]) => ({ key, value: String(value) }))),
+  })}`
+
 /** The parts with another one; one that can be there only once takes the place of the other. */
 export function withPart(parts: readonly Part[], part: Part): Part[] {
   if (part.key === 'status') {

@@ -1,6 +1,7 @@
-/** Who works, on what; what is wrong. Asked for anew only while the page is looked at. */
+/** Who works, on what, how much of it; what is wrong. Asked for anew only while the page is looked at. */
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import type { AlertRuleStatus, Alert as CoreAlert, AlertTest as CoreTest } from '../../core/alert-types.ts'
+import type { Limit } from '../../core/types.ts'
 import { get } from './api.ts'
 import type { WorkerItem } from './types.ts'
 
@@ -18,9 +19,15 @@ export interface QueueItem {
   readonly oldestAgeMs: number | null
   readonly running: number
   readonly waiting: number
+  /** Runs that are paused, each by itself. */
+  readonly paused: number
   readonly blocked: number
+  /** Nothing of the queue is claimed. */
+  readonly isPaused: boolean
   /** Workers that listen on it. */
   readonly workers: number
+  /** Of its runs so many may be in hand at once. */
+  readonly concurrency: number | null
 }
 
 export interface Queues {
@@ -59,6 +66,7 @@ function usePolled<T>(path: string, everyMs: number) {
 export const useWorkers = (everyMs = usualMs) =>
   usePolled<{ readonly workers: readonly WorkerItem[] }>('/api/workers', everyMs)
 export const useQueues = (everyMs = usualMs) => usePolled<Queues>('/api/queues', everyMs)
+export const useLimits = (everyMs = usualMs) => usePolled<{ readonly limits: readonly Limit[] }>('/api/limits', everyMs)
 export const useVersions = (everyMs = usualMs) =>
   usePolled<{ readonly versions: readonly VersionItem[] }>('/api/versions', everyMs)
 export const useAlerts = (everyMs = usualMs) => usePolled<AlertList>('/api/alerts', everyMs)

@@ -1,7 +1,8 @@
 /** Schedules, as the API tells of them. Asked for anew only while the page is looked at. */
-import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/react-query'
+import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import type { ScheduleDescription, ScheduleFire, ScheduleSummary } from '../../core/schedule-types.ts'
-import { get, post } from './api.ts'
+import { useAct } from './act.ts'
+import { get } from './api.ts'
 
 /** As it comes by JSON. */
 type Told<T> = T extends Date ? string : T extends object ? { readonly [K in keyof T]: Told<T[K]> } : T
@@ -32,12 +33,4 @@ export const useSchedule = (id: string) =>
     refetchInterval: everyMs,
   })
 
-/** Does something to a schedule, then asks anew for what there is. */
-export function useScheduleAct() {
-  const client = useQueryClient()
-  return async <T>(what: string, body: object): Promise<T> => {
-    const answer = await post<T>(`/api/schedules/${what}`, body)
-    await client.invalidateQueries({ predicate: ({ queryKey }) => String(queryKey[0]).startsWith('/api/schedules') })
-    return answer
-  }
-}
+export const useScheduleAct = () => useAct('/api/schedules')

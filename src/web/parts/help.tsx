@@ -5,7 +5,7 @@ const groups: readonly { readonly title: string; readonly keys: readonly (readon
     title: 'Everywhere',
     keys: [
       ['Ctrl K, ⌘ K', 'go to a page or a run, start one, switch colours'],
-      ['g then o r m w s a', 'overview, runs, metrics, workers, schedules, alerts'],
+      ['g then o r m w q s a', 'overview, runs, metrics, workers, queues and limits, schedules, alerts'],
       ['?', 'this list'],
       ['Esc', 'close what stands before the page'],
     ],

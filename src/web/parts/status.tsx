@@ -23,6 +23,22 @@ export function StatusIcon({ status }: { readonly status: string }) {
   )
 }
 
+/** How something other than a run stands: the icon and the colour of a status, with a word of its own. */
+export interface Mark {
+  readonly tone: string
+  readonly icon: string
+  readonly word: string
+}
+
+export function StateMark({ tone, icon, word }: Mark) {
+  return (
+    <span className={`status tone-${tone}`}>
+      <StatusIcon status={icon} />
+      {word}
+    </span>
+  )
+}
+
 export function Status({ status, text = status }: { readonly status: string; readonly text?: string }) {
   return (
     <span className={`status tone-${status}`} data-status={status}>

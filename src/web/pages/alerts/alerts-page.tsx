@@ -1,13 +1,13 @@
 /** What fires, and the rules that say when. */
-import { useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
+import { useAct } from '../../lib/act.ts'
 import { post } from '../../lib/api.ts'
 import { count } from '../../lib/format.ts'
 import { type Alert, type AlertRule, type AlertTest, type RuleItem, useAlerts, useRules } from '../../lib/ops.ts'
 import { useMay } from '../../lib/session.ts'
 import { Dialog, Empty, Problem, Time } from '../../parts/basics.tsx'
 import { Menu } from '../../parts/menu.tsx'
-import { StatusIcon } from '../../parts/status.tsx'
+import { StateMark } from '../../parts/status.tsx'
 import './alerts.css'
 import { heldFor, inWords } from './rule.ts'
 import { RuleDialog } from './rule-dialog.tsx'
@@ -20,16 +20,6 @@ const states = {
   quiet: { tone: 'completed', icon: 'completed', word: 'quiet' },
   off: { tone: 'skipped', icon: 'paused', word: 'off' },
 } as const
-
-function State({ state }: { readonly state: keyof typeof states }) {
-  const { tone, icon, word } = states[state]
-  return (
-    <span className={`status tone-${tone}`}>
-      <StatusIcon status={icon} />
-      {word}
-    </span>
-  )
-}
 
 export default function AlertsPage() {
   const alerts = useAlerts(10_000)
@@ -50,23 +40,7 @@ export default function AlertsPage() {
   )
 }
 
-/** Does something, then asks anew for what there is. */
-function useAct() {
-  const client = useQueryClient()
-  const [error, setError] = useState<unknown>(null)
-  const refresh = () =>
-    client.invalidateQueries({ predicate: ({ queryKey }) => String(queryKey[0]).startsWith('/api/alerts') })
-  const act = async (path: string, body: object) => {
-    setError(null)
-    try {
-      await post(path, body)
-      await refresh()
-    } catch (failed) {
-      setError(failed)
-    }
-  }
-  return { act, error, refresh }
-}
+const useAlertAct = () => useAct('/api/alerts')
 
 function List({
   title,
@@ -77,7 +51,7 @@ function List({
   readonly alerts: readonly Alert[]
   readonly none: string
 }) {
-  const { act, error } = useAct()
+  const { tryTo, failed } = useAlertAct()
   const may = useMay('operate')
   return (
     <section className="panel" aria-label={title}>
@@ -85,7 +59,7 @@ function List({
         <h2>{title}</h2>
         {alerts.length > 0 && <span className="muted">{count(alerts.length)}</span>}
       </header>
-      {error !== null && <Problem error={error} />}
+      {failed !== null && <Problem error={failed} />}
       {alerts.length === 0 ? (
         <Empty>{none}</Empty>
       ) : (
@@ -93,7 +67,7 @@ function List({
           {alerts.map((alert) => (
             <li key={alert.id} className="alert" data-alert={alert.rule}>
               <div className="row">
-                <State state={alert.state} />
+                <StateMark {...states[alert.state]} />
                 <b>{alert.rule}</b>
                 <span className="muted">{alert.severity}</span>
                 {labelsOf(alert).map(([key, value]) => (
@@ -114,7 +88,7 @@ function List({
                   <Silence
                     until={alert.silencedUntil}
                     what={`${alert.rule} of this`}
-                    onSilence={(rest) => act('/api/alerts/silence', { fingerprint: alert.fingerprint, ...rest })}
+                    onSilence={(rest) => tryTo('/api/alerts/silence', { fingerprint: alert.fingerprint, ...rest })}
                   />
                 )}
               </div>
@@ -211,19 +185,19 @@ type Asked =
 
 function Rules({ alerts }: { readonly alerts: readonly Alert[] }) {
   const { data, error: unread } = useRules(10_000)
-  const { act, error, refresh } = useAct()
+  const { act, tryTo, failed, refresh } = useAlertAct()
   const isAdmin = useMay('admin')
   const may = useMay('operate')
   const [asked, setAsked] = useState<Asked | null>(null)
   const [tests, setTests] = useState<readonly AlertTest[] | null>(null)
-  const [failed, setFailed] = useState<unknown>(null)
+  const [untested, setUntested] = useState<unknown>(null)
   const test = async () => {
-    setFailed(null)
+    setUntested(null)
     setTests(null)
     try {
       setTests((await post<{ tests: readonly AlertTest[] }>('/api/alerts/test', { last: '7d' })).tests)
     } catch (wrong) {
-      setFailed(wrong)
+      setUntested(wrong)
     }
   }
   const rules = data?.rules ?? []
@@ -245,7 +219,7 @@ function Rules({ alerts }: { readonly alerts: readonly Alert[] }) {
         </span>
       </header>
       {unread !== null && data === undefined && <Problem error={unread} />}
-      {(error ?? failed) !== null && <Problem error={error ?? failed} />}
+      {(failed ?? untested) !== null && <Problem error={failed ?? untested} />}
       {data !== undefined && rules.length === 0 && (
         <Empty command="stet alerts rules">
           There are no rules yet. They stand in <code>stet.config.ts</code> under <code>alerts.rules</code>, or are
@@ -270,7 +244,7 @@ function Rules({ alerts }: { readonly alerts: readonly Alert[] }) {
               {rules.map((item) => (
                 <tr key={item.name} data-rule={item.name}>
                   <td>
-                    <State state={stateOf(item, alerts)} />
+                    <StateMark {...states[stateOf(item, alerts)]} />
                   </td>
                   <td>
                     <b>{item.name}</b>
@@ -294,7 +268,7 @@ function Rules({ alerts }: { readonly alerts: readonly Alert[] }) {
                         <Silence
                           until={item.silencedUntil}
                           what={item.name}
-                          onSilence={(rest) => act('/api/alerts/silence', { rule: item.name, ...rest })}
+                          onSilence={(rest) => tryTo('/api/alerts/silence', { rule: item.name, ...rest })}
                         />
                       )}
                       {isAdmin && (
@@ -303,7 +277,7 @@ function Rules({ alerts }: { readonly alerts: readonly Alert[] }) {
                             type="button"
                             aria-label={`${item.enabled ? 'Disable' : 'Enable'} ${item.name}`}
                             onClick={() =>
-                              act(`/api/alerts/rules/${item.enabled ? 'disable' : 'enable'}`, { name: item.name })
+                              tryTo(`/api/alerts/rules/${item.enabled ? 'disable' : 'enable'}`, { name: item.name })
                             }
                           >
                             {item.enabled ? 'Disable' : 'Enable'}
@@ -355,12 +329,9 @@ function Rules({ alerts }: { readonly alerts: readonly Alert[] }) {
           action="Remove"
           danger
           onDone={async () => {
-            await post('/api/alerts/rules/remove', { name: asked.rule.name })
+            await act('/api/alerts/rules/remove', { name: asked.rule.name })
           }}
-          onClose={() => {
-            setAsked(null)
-            void refresh()
-          }}
+          onClose={() => setAsked(null)}
         >
           <p>
             {asked.rule.configured

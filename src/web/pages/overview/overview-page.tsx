@@ -134,7 +134,7 @@ function Cards({ counts }: { readonly counts: Counts | undefined }) {
             ? 'none has ended'
             : `${percent(failed / (completed + failed))} of those that ended`)}
       </Card>
-      <Card label="ready, and not begun" href="/workers" figure={ready === undefined ? undefined : count(ready)}>
+      <Card label="ready, and not begun" href="/queues" figure={ready === undefined ? undefined : count(ready)}>
         {ready !== undefined && (ready === 0 ? 'nothing waits for a worker' : `the oldest for ${duration(oldest)}`)}
       </Card>
       <Card label="workers alive" href="/workers" figure={workers === undefined ? undefined : count(workers.length)}>

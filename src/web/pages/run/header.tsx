@@ -2,9 +2,11 @@ import { useQuery } from '@tanstack/react-query'
 import type { ReactNode } from 'react'
 import { Link } from 'wouter'
 import { isClosed } from '../../../core/statuses.ts'
+import type { LimitTarget } from '../../../core/types.ts'
 import { get, runPath } from '../../lib/api.ts'
 import { runHref } from '../../lib/find-run.ts'
 import { count, duration } from '../../lib/format.ts'
+import { limitHref, nameOf } from '../../lib/limits.ts'
 import { useNow } from '../../lib/now.ts'
 import type { Reason, RunItem, RunPage } from '../../lib/types.ts'
 import { Copyable, Time } from '../../parts/basics.tsx'
@@ -157,6 +159,16 @@ function Fork({ fork }: { readonly fork: RunItem }) {
   )
 }
 
+/** The limits that hold a run back. */
+function limitsIn({ code, evidence }: Reason): LimitTarget[] {
+  if (code !== 'limited') return []
+  const { limits = [] } = evidence as { limits?: { scope: string; name: string; key: string | null }[] }
+  return limits.map(({ scope, name, key }) => ({
+    ...(scope === 'queue' ? { queue: name } : { workflow: name }),
+    ...(key === null ? {} : { key }),
+  }))
+}
+
 /** Why a run that is open and executes nothing is where it is. */
 export function Why({ summary, count: events }: { readonly summary: Summary; readonly count: number }) {
   const { runId, status, problem } = summary
@@ -181,6 +193,13 @@ export function Why({ summary, count: events }: { readonly summary: Summary; rea
         </summary>
         <JsonTree value={reason.evidence} />
       </details>
+      {limitsIn(reason).map((target) => (
+        <p key={nameOf(target)}>
+          <Link href={limitHref(target)}>
+            See the limit of <bdi>{nameOf(target)}</bdi>
+          </Link>
+        </p>
+      ))}
       {mismatch !== undefined && (
         <dl className="mismatch">
           <div>

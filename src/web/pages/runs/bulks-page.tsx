@@ -1,7 +1,7 @@
 /** Bulks: what was asked for by a filter, how it gets on, and what was refused. */
-import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { useState } from 'react'
-import { get, post } from '../../lib/api.ts'
+import { useQuery } from '@tanstack/react-query'
+import { useAct } from '../../lib/act.ts'
+import { get } from '../../lib/api.ts'
 import { count } from '../../lib/format.ts'
 import { useMay } from '../../lib/session.ts'
 import { Empty, Problem, Time } from '../../parts/basics.tsx'
@@ -12,7 +12,7 @@ const lookMs = 1_000
 
 export default function BulksPage() {
   const { data, error } = useQuery({
-    queryKey: ['bulks'],
+    queryKey: ['/api/bulks'],
     queryFn: () => get<{ bulks: readonly Bulk[] }>('/api/bulks', { limit: 100 }),
     // What is over does not change.
     refetchInterval: ({ state }) => (state.data?.bulks.some(goesOn) === false ? 10 * lookMs : lookMs),
@@ -36,15 +36,11 @@ export default function BulksPage() {
 const goesOn = ({ state }: Bulk) => state === 'running' || state === 'paused'
 
 function One({ bulk }: { readonly bulk: Bulk }) {
-  const client = useQueryClient()
   const may = useMay('operate')
-  const [error, setError] = useState<unknown>(null)
+  const { tryTo, failed } = useAct('/api/bulks')
   const { id, operation, filter, actor, state, createdAt, reason, expected, expectedMore, examples, problem } = bulk
   const refused = refusedOf(bulk)
-  const change = (what: 'cancel' | 'pause' | 'resume') =>
-    post(`/api/bulks/${id}/${what}`, {})
-      .then(() => client.invalidateQueries({ queryKey: ['bulks'] }))
-      .catch(setError)
+  const change = (what: 'cancel' | 'pause' | 'resume') => tryTo(`/api/bulks/${id}/${what}`, {})
   return (
     <section className="card stack" aria-label={`Bulk ${id}`}>
       <h2>
@@ -92,7 +88,7 @@ function One({ bulk }: { readonly bulk: Bulk }) {
           </button>
         </div>
       )}
-      {error !== null && <Problem error={error} />}
+      {failed !== null && <Problem error={failed} />}
     </section>
   )
 }

@@ -6,7 +6,7 @@ import { usePlace } from '../../lib/place.ts'
 import { type Schedule, useSchedule, useScheduleAct, useSchedules } from '../../lib/schedules.ts'
 import { useMay } from '../../lib/session.ts'
 import { Dialog, Empty, Problem, Time } from '../../parts/basics.tsx'
-import { StatusIcon } from '../../parts/status.tsx'
+import { StateMark } from '../../parts/status.tsx'
 import './schedules.css'
 
 const states = {
@@ -20,16 +20,6 @@ const states = {
   skipped: { tone: 'skipped', icon: 'paused', word: 'skipped' },
   missed: { tone: 'failed', icon: 'blocked', word: 'missed' },
 } as const
-
-function State({ state }: { readonly state: keyof typeof states }) {
-  const { tone, icon, word } = states[state]
-  return (
-    <span className={`status tone-${tone}`}>
-      <StatusIcon status={icon} />
-      {word}
-    </span>
-  )
-}
 
 const stateOf = ({ problem, paused, next }: Schedule): keyof typeof states =>
   problem !== undefined ? 'broken' : paused ? 'paused' : next === undefined ? 'over' : 'active'
@@ -67,7 +57,7 @@ export default function SchedulesPage() {
                 {schedules.map((schedule) => (
                   <tr key={schedule.id} data-schedule={schedule.id}>
                     <td>
-                      <State state={stateOf(schedule)} />
+                      <StateMark {...states[stateOf(schedule)]} />
                     </td>
                     <td className="name">
                       <button
@@ -115,19 +105,10 @@ export default function SchedulesPage() {
 function One({ id, onGone }: { readonly id: string; readonly onGone: () => void }) {
   const { data, error } = useSchedule(id)
   const may = useMay('operate')
-  const act = useScheduleAct()
+  const { act, tryTo, failed } = useScheduleAct()
   const [asked, setAsked] = useState<'trigger' | 'backfill' | 'pause' | 'delete' | null>(null)
-  const [failed, setFailed] = useState<unknown>(null)
   const [told, setTold] = useState<string | null>(null)
   if (data === undefined) return error === null ? null : <Problem error={error} />
-  const resume = async () => {
-    setFailed(null)
-    try {
-      await act('resume', { id })
-    } catch (wrong) {
-      setFailed(wrong)
-    }
-  }
   const { fires, nextFires, overlap, runs, maxRuns, buffered, source, input, paused } = data
   const close = () => setAsked(null)
   return (
@@ -142,7 +123,7 @@ function One({ id, onGone }: { readonly id: string; readonly onGone: () => void 
             <button type="button" onClick={() => setAsked('backfill')}>
               Backfill
             </button>
-            <button type="button" onClick={paused ? resume : () => setAsked('pause')}>
+            <button type="button" onClick={() => (paused ? tryTo('/api/schedules/resume', { id }) : setAsked('pause'))}>
               {paused ? 'Resume' : 'Pause'}
             </button>
             <button type="button" className="danger" onClick={() => setAsked('delete')}>
@@ -197,7 +178,8 @@ function One({ id, onGone }: { readonly id: string; readonly onGone: () => void 
                       )}
                     </td>
                     <td>
-                      <State state={status} /> {reason !== undefined && <span className="muted">{reason}</span>}
+                      <StateMark {...states[status]} />{' '}
+                      {reason !== undefined && <span className="muted">{reason}</span>}
                     </td>
                     <td>{via}</td>
                     <td className="name">
@@ -220,7 +202,7 @@ function One({ id, onGone }: { readonly id: string; readonly onGone: () => void 
           title={`Trigger ${id}`}
           action="Trigger"
           onDone={async () => {
-            const { id: run, runId } = await act<{ id: string; runId: string | null }>('trigger', { id })
+            const { id: run, runId } = await act<{ id: string; runId: string | null }>('/api/schedules/trigger', { id })
             setTold(runId === null ? `${run} starts when the earlier run has closed.` : `Started ${run}.`)
           }}
           onClose={close}
@@ -236,7 +218,7 @@ function One({ id, onGone }: { readonly id: string; readonly onGone: () => void 
           action="Delete"
           danger
           onDone={async () => {
-            await act('delete', { id })
+            await act('/api/schedules/delete', { id })
             onGone()
           }}
           onClose={close}
@@ -252,14 +234,14 @@ function One({ id, onGone }: { readonly id: string; readonly onGone: () => void 
 }
 
 function Pause({ id, onClose }: { readonly id: string; readonly onClose: () => void }) {
-  const act = useScheduleAct()
+  const { act } = useScheduleAct()
   const [note, setNote] = useState('')
   return (
     <Dialog
       title={`Pause ${id}`}
       action="Pause"
       onDone={async () => {
-        await act('pause', { id, ...(note === '' ? {} : { note }) })
+        await act('/api/schedules/pause', { id, ...(note === '' ? {} : { note }) })
       }}
       onClose={onClose}
     >
@@ -284,7 +266,7 @@ function Backfill({
   readonly onTold: (text: string) => void
   readonly onClose: () => void
 }) {
-  const act = useScheduleAct()
+  const { act } = useScheduleAct()
   const [from, setFrom] = useState(fieldOf(Date.now() - 86_400_000))
   const [to, setTo] = useState(fieldOf(Date.now()))
   const [overlap, setOverlap] = useState('allow')
@@ -294,10 +276,13 @@ function Backfill({
       action="Backfill"
       onDone={async () => {
         const span = { from: new Date(`${from}Z`).toISOString(), to: new Date(`${to}Z`).toISOString() }
-        const counts = await act<Record<'started' | 'buffered' | 'skipped' | 'existing', number>>('backfill', {
-          ...{ id, overlap },
-          ...span,
-        })
+        const counts = await act<Record<'started' | 'buffered' | 'skipped' | 'existing', number>>(
+          '/api/schedules/backfill',
+          {
+            ...{ id, overlap },
+            ...span,
+          },
+        )
         const { started, buffered, skipped, existing } = counts
         onTold(`Started ${started}, buffered ${buffered}, skipped ${skipped}; ${existing} had been dealt with before.`)
       }}

@@ -1,10 +1,11 @@
-/** Who works, what waits for them, and what nobody can do. */
+/** Who works, and what nobody can do. */
 import { Link } from 'wouter'
+import { runsHref } from '../../lib/filter.ts'
 import { count, duration } from '../../lib/format.ts'
-import { type QueueItem, type Queues, useQueues, useVersions, useWorkers } from '../../lib/ops.ts'
+import { useVersions, useWorkers } from '../../lib/ops.ts'
 import type { WorkerItem } from '../../lib/types.ts'
 import { Copyable, Empty, Problem, Time } from '../../parts/basics.tsx'
-import { StatusIcon } from '../../parts/status.tsx'
+import { StateMark, StatusIcon } from '../../parts/status.tsx'
 import './workers.css'
 
 /** A worker that comes or goes is seen within this. */
@@ -15,21 +16,13 @@ const silentMs = 8_000
 export default function WorkersPage() {
   return (
     <div className="stack workers">
-      <h1>Workers and queues</h1>
+      <h1>Workers</h1>
       <Unserved />
       <Workers />
-      <QueueTable />
       <Versions />
     </div>
   )
 }
-
-const search = (parts: Readonly<Record<string, string | number>>) =>
-  `/runs?${new URLSearchParams({
-    q: Object.entries(parts)
-      .map(([key, value]) => `${key}:${/[\s"]/.test(String(value)) ? JSON.stringify(value) : value}`)
-      .join(' '),
-  })}`
 
 /** A run that was started by name has no version until a worker that has one takes it. */
 const named = (workflow: string, version: number) =>
@@ -49,7 +42,7 @@ function Unserved() {
         <ul className="plain-list">
           {left.map(({ workflow, version, open, more }) => (
             <li key={`${workflow}@${version}`}>
-              <Link href={search({ status: 'open', workflow, version })} className="mono">
+              <Link href={runsHref({ status: 'open', workflow, version })} className="mono">
                 {named(workflow, version)}
               </Link>
               : {count(open)}
@@ -120,10 +113,7 @@ function WorkerRow({ worker }: { readonly worker: WorkerItem }) {
       <td>{startedAt === null ? '–' : <Time at={startedAt} />}</td>
       <td>
         {silent ? (
-          <span className="status tone-blocked">
-            <StatusIcon status="blocked" />
-            not seen for {duration(beatAgeMs)}
-          </span>
+          <StateMark tone="blocked" icon="blocked" word={`not seen for ${duration(beatAgeMs)}`} />
         ) : (
           <span className="muted">{duration(beatAgeMs)} ago</span>
         )}
@@ -144,76 +134,6 @@ function Words({ words }: { readonly words: readonly string[] }) {
       </summary>
       {words.slice(few.length).join(', ')}
     </details>
-  )
-}
-
-function QueueTable() {
-  const { data, error } = useQueues(everyMs)
-  return (
-    <section className="panel scroll" aria-label="Queues">
-      <header>
-        <h2>Queues</h2>
-        {data !== undefined && data.more.length > 0 && (
-          <span className="muted">
-            of {data.more.join(', ')} runs the newest {count(data.limit)} are counted
-          </span>
-        )}
-      </header>
-      {error !== null && data === undefined && <Problem error={error} />}
-      {data?.queues.length === 0 && <Empty command="stet worker -q default">No queue has open runs or a worker.</Empty>}
-      {data !== undefined && data.queues.length > 0 && (
-        <table>
-          <thead>
-            <tr>
-              <th>Queue</th>
-              <th className="number">Ready</th>
-              <th className="number">Oldest</th>
-              <th className="number">Running</th>
-              <th className="number">Waiting</th>
-              <th className="number">Blocked</th>
-              <th className="number">Workers</th>
-            </tr>
-          </thead>
-          <tbody>
-            {data.queues.map((queue) => (
-              <QueueRow key={queue.queue} queue={queue} all={data} />
-            ))}
-          </tbody>
-        </table>
-      )}
-    </section>
-  )
-}
-
-function QueueRow({ queue: each, all }: { readonly queue: QueueItem; readonly all: Queues }) {
-  const { queue, ready, oldestAgeMs, running, waiting, blocked, workers } = each
-  const some = (status: string, n: number) => (
-    <Link href={search({ status, queue })}>
-      {count(n)}
-      {all.more.includes(status) ? '+' : ''}
-    </Link>
-  )
-  return (
-    <tr>
-      <td>
-        <Link href={search({ status: 'open', queue })}>{queue}</Link>
-      </td>
-      <td className="number">{count(ready)}</td>
-      <td className="number">{oldestAgeMs === null ? '–' : duration(oldestAgeMs)}</td>
-      <td className="number">{some('running', running)}</td>
-      <td className="number">{some('waiting', waiting)}</td>
-      <td className="number">{some('blocked', blocked)}</td>
-      <td className="number">
-        {workers === 0 ? (
-          <span className="status tone-blocked">
-            <StatusIcon status="blocked" />
-            nobody listens
-          </span>
-        ) : (
-          count(workers)
-        )}
-      </td>
-    </tr>
   )
 }
 
@@ -238,16 +158,17 @@ function Versions() {
             <tr key={`${workflow}@${version}`}>
               <td>{named(workflow, version)}</td>
               <td className="number">
-                <Link href={search({ status: 'open', workflow, version })}>
+                <Link href={runsHref({ status: 'open', workflow, version })}>
                   {count(open)}
                   {more === true ? '+' : ''}
                 </Link>
               </td>
               <td>
-                <span className={`status tone-${served ? 'completed' : 'blocked'}`}>
-                  <StatusIcon status={served ? 'completed' : 'blocked'} />
-                  {served ? 'yes' : 'no'}
-                </span>
+                {served ? (
+                  <StateMark tone="completed" icon="completed" word="yes" />
+                ) : (
+                  <StateMark tone="blocked" icon="blocked" word="no" />
+                )}
               </td>
             </tr>
           ))}
