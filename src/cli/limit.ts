@@ -98,11 +98,17 @@ function rowOf(limit: Limit): string[] {
     nameOf(target) + (paused ? ` ${paint('yellow', 'paused')}` : ''),
     concurrency === null ? '–' : String(concurrency),
     rate === null ? '–' : `${rate.limit} / ${formatMs(rate.periodMs)}`,
-    countOf(running) + (full > 0 ? ` (${countOf(full)} full)` : ''),
+    countOf(running) + (full > 0 ? ` (${countOf(full)} full: ${someOf(limit)})` : ''),
     countOf(queued),
     oldestMs === null ? '' : formatMs(oldestMs),
     source === 'code' ? 'code' : 'run time',
   ]
+}
+
+/** Those for which runs have waited the longest. */
+function someOf({ full, fullValues }: Limit): string {
+  const few = fullValues.slice(0, 3).map(({ value }) => clean(value === '' ? "''" : value).slice(0, 30))
+  return few.join(', ') + (full > few.length ? ', …' : '')
 }
 
 /** So many at most are counted. */

@@ -55,6 +55,12 @@ test('what the options of a workflow say holds, for starts by SQL and by name to
       { value: 'bob', running: 1 },
     ],
   })
+  expect(limit).toMatchObject({
+    ...{ declared: { concurrency: 2, rate: null }, begun: null },
+    fullValues: [{ value: 'ada', running: 2, begun: null, queued: 1, oldestMs: expect.any(Number) }],
+  })
+  const cli = await stetCli(['limit', 'list'], { cwd: project('module'), url: db.url })
+  expect(cli.stdout).toMatch(/workflow:gated by customer\.id +2 .*3 \(1 full: ada\) +1/)
   expect(running.has('ada-3')).toBe(false)
   release('ada-1')
   await until(() => running.has('ada-3'), 'the third runs')
@@ -170,6 +176,9 @@ test('on the command line', async () => {
   expect((await stetCli(['limit', 'list'], place)).stdout).toMatch(/workflow:mail by to +2 +5 \/ 1 m/)
   expect((await stetCli(['queue', 'pause', 'mail'], place)).code).toBe(0)
   expect((await stetCli(['queue', 'list'], place)).stdout).toMatch(/mail paused/)
+  expect(await stetJson(['queue', 'list'], place)).toContainEqual({
+    ...{ queue: 'mail', paused: true, ready: 0, oldestMs: null, workers: 0, concurrency: null },
+  })
   expect((await stetCli(['queue', 'resume', 'mail'], place)).code).toBe(0)
   expect((await stetCli(['queue', 'list'], place)).stdout).not.toContain('paused')
   expect(await stetJson(['limit', 'reset', 'workflow:mail', '--key', 'to'], place)).toMatchObject({ was: true })

@@ -634,9 +634,17 @@ test('whatever stands in names, ids, attributes and errors is shown as it is, an
 
 test('every control has a name; light and dark, wide and narrow', async () => {
   await work(all)
+  const limit = { workflow: 'order', key: 'customer.id' }
+  await stet.limits.set(limit, { concurrency: 3, rate: { limit: 1_000, period: '1h' } })
+  await stet.limits.pause({ queue: 'paging' })
   const url = await served(stet)
   const pages = { overview: '/', runs: '/runs', metrics: '/statistics?workflow=order&step=charge&compare=true' }
-  const more = { workers: '/workers', queues: '/queues', alerts: '/alerts', schedules: '/schedules' }
+  const more = {
+    workers: '/workers',
+    queues: '/queues?workflow=order&key=customer.id',
+    alerts: '/alerts',
+    schedules: '/schedules',
+  }
   for (const [name, path] of Object.entries({ ...pages, ...more })) {
     for (const [colours, width] of [
       ['light', 1400],
@@ -648,11 +656,19 @@ test('every control has a name; light and dark, wide and narrow', async () => {
       const tree = await page.locator('body').ariaSnapshot()
       const nameless = tree.split('\n').filter((line) => nameless_.test(line))
       expect([name, nameless]).toEqual([name, []])
-      // Nothing makes the page itself wider than the window.
+      // Nothing makes the page itself wider than the window; what is wide scrolls by itself.
+      expect([
+        name,
+        await page.evaluate(
+          '(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)(document.querySelector("main"))',
+        ),
+      ]).toEqual([name, 0])
       expect(await page.evaluate('document.documentElement.scrollWidth <= window.innerWidth')).toBe(true)
       await browser.shot(page, `pages-${name}-${colours}`)
       await page.context().close()
     }
   }
+  await stet.limits.reset(limit)
+  await stet.limits.resume({ queue: 'paging' })
 })
 const nameless_ = /^\s*- (button|link|textbox|searchbox|checkbox|combobox|slider|img|dialog|option)(?! ")/

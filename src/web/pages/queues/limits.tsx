@@ -112,7 +112,7 @@ function LimitRow({
       </td>
       <td className="name">
         <button type="button" className="plain" aria-expanded={isChosen} onClick={onChoose}>
-          <b className="cut">{name}</b>
+          <b>{name}</b>
         </button>
       </td>
       <td>{boundsInWords(limit, target.key)}</td>
