@@ -1,5 +1,5 @@
 /**
- * A process to be killed, stopped and starved: `worker.ts '{"url":…,"ledger":…,"worker":{…}}' worker|standby|client`.
+ * A process to be killed, stopped and starved: `worker.js '{"url":…,"ledger":…,"worker":{…}}' worker|standby|client`.
  * A worker says 'ready'; on standby it says 'loaded' first and begins when it is told to. SIGTERM drains it. A client
  * makes the calls that it is sent, and answers.
  */

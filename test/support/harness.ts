@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
+import { inject } from 'vitest'
 import type { MessageOptions, StartOptions } from '../../src/core/types.js'
 import { Stet } from '../../src/index.js'
 import { startEmbedded, stopEmbedded } from '../../src/store/embedded/index.js'
@@ -149,7 +150,6 @@ export interface WorkerProcessOptions {
 }
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const script = fileURLToPath(new URL('../chaos/worker.ts', import.meta.url))
 
 /** `standby`: it has loaded everything and begins when it is told to. `client`: it makes calls (`ClientProcess`). */
 type Mode = 'worker' | 'standby' | 'client'
@@ -165,7 +165,7 @@ export class WorkerProcess {
     mode: Mode = 'worker',
   ) {
     const settings = JSON.stringify({ url, ledger, poolSize, worker, versions, claimers })
-    this.child = spawn(process.execPath, ['--import', 'tsx', script, settings, mode], {
+    this.child = spawn(process.execPath, [inject('workerProgram'), settings, mode], {
       cwd: root,
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: { ...process.env, NODE_OPTIONS: '' },

@@ -9,6 +9,8 @@ import { afterAll, inject } from 'vitest'
 declare module 'vitest' {
   interface ProvidedContext {
     serverUrl: string
+    /** `test/chaos/worker.ts` as JavaScript. */
+    workerProgram: string
   }
 }
 
