@@ -35,8 +35,16 @@ interface Import {
   readonly typeOnly: boolean
 }
 
+const parsed = new Map<string, ts.SourceFile>()
+
+/** Each text once, for all rules: parsing is most of the work. */
 function parse(file: string, text: string): ts.SourceFile {
-  return ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true)
+  const key = `${file}\n${text}`
+  const known = parsed.get(key)
+  if (known !== undefined) return known
+  const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true)
+  parsed.set(key, source)
+  return source
 }
 
 function importsOf(file: string, text: string): Import[] {

@@ -1,7 +1,7 @@
 /** Who gets in, and what is refused whoever asks. */
 import { request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { Stet } from '../../src/index.js'
 import { routes } from '../../src/server/dashboard.js'
 import { createDashboard, serveDashboard } from '../../src/server/index.js'
@@ -107,8 +107,11 @@ describe.each([...new Set(routes.map(({ path }) => path))])('%s', (path) => {
     Object.keys(callers).map((caller) => ({ method, caller: caller as keyof typeof callers })),
   )
 
+  // One for all requests: what is refused is refused whoever asked before.
+  const browser = new Browser(createDashboard(stet, { tokens }))
+  afterAll(() => browser.dashboard.close())
+
   async function status(method: string, caller: keyof typeof callers, headers: Record<string, string> = {}) {
-    const browser = browse(stet)
     const body = method === 'GET' ? {} : { body: {} }
     const request = browser.request(url, { token: callers[caller], method, headers, ...body })
     const response = await browser.dashboard.fetch(request)

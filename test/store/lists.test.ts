@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import type { RunFilter } from '../../src/index.js'
 import { Stet } from '../../src/index.js'
 import { listRuns } from '../../src/store/postgres/lists.js'
+import { long } from '../support/long.js'
 import { testDatabase } from '../support/server.js'
 
 const db = await testDatabase()
@@ -93,6 +94,7 @@ test('one field of a filter, and any two, and three at random', async () => {
   for (const [i, field] of fields.entries()) {
     for (let n = 0; n < choices[field]!.length; n++) filters.push(one(field, n))
     for (const [k, other] of fields.slice(i + 1).entries()) {
+      if (!long && (i + k) % 2 === 1) continue
       filters.push({ ...one(field, k), ...one(other, i) }, { ...one(field, k + 1), ...one(other, i + 2) })
       const third = fields[(i * 3 + k * 5) % fields.length]!
       filters.push({ ...one(field, i + k), ...one(other, k), ...one(third, i) })

@@ -16,8 +16,7 @@ import { createPostgresStore } from '../../src/store/postgres/store.js'
 import type { WorkerSettings } from '../../src/worker/settings.js'
 import { databaseUrl, onServer } from './server.js'
 
-/** `npm run chaos`: the long variants. */
-export const long = process.env.STET_CHAOS === 'long'
+export { long } from './long.js'
 
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))
