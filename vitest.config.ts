@@ -7,6 +7,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 120_000,
     pool: 'forks',
-    maxWorkers: 2,
+    // One more than the smallest machine has cores: much of the suite waits for leases, polls and processes.
+    maxWorkers: 3,
   },
 })

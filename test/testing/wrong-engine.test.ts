@@ -10,8 +10,8 @@ const program = fileURLToPath(new URL('./wrong-engine.fixture.ts', import.meta.u
 let copy: EngineCopy | null = null
 afterEach(() => copy?.remove())
 
-function check(faults: readonly Fault[], ...args: string[]): Promise<any> {
-  copy = new EngineCopy(faults)
+async function check(faults: readonly Fault[], ...args: string[]): Promise<any> {
+  copy = await EngineCopy.of(faults)
   return copy.run(program, ...args)
 }
 
