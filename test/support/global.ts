@@ -2,7 +2,17 @@
  * Before all tests: a server of their own, without waiting for the disk, and a migrated template database; the program
  * of worker processes as JavaScript.
  */
-import { accessSync, chmodSync, constants, mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs'
 import { freemem, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -49,11 +59,12 @@ export default async function setup(project: TestProject): Promise<() => Promise
 
 /**
  * Chaos takes hundreds of processes. Given JavaScript, each begins in a third of the time that it takes to load a
- * compiler first. In a hidden folder of `dist`, from which `stet` is the package itself.
+ * compiler first. In a folder of the checkout, from which `stet` is the package itself.
  */
 async function buildPrograms(): Promise<string> {
   const root = fileURLToPath(new URL('../..', import.meta.url))
-  const folder = mkdtempSync(join(root, 'dist/.chaos-'))
+  mkdirSync(join(root, 'test-results'), { recursive: true })
+  const folder = mkdtempSync(join(root, 'test-results/programs-'))
   for (const name of ['worker', 'workflows']) {
     const source = join(root, `test/chaos/${name}.ts`)
     const { code } = await transformWithOxc(readFileSync(source, 'utf8'), source, { target: 'node20' })
