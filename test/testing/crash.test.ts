@@ -3,7 +3,8 @@ import { type Ctx, NonRetryableError, type StepContext, signal, update, workflow
 import { crashEverywhere } from '../../src/testing/index.js'
 import { databases } from './databases.js'
 
-describe.each(databases)('crashEverywhere on $database', (on) => {
+// Dozens of executions each, and on Postgres every crash takes its time.
+describe.each(databases)('crashEverywhere on $database', { timeout: 120_000 }, (on) => {
   test('crashes before, during and after each attempt; parallel steps, retries, sleeps and failures come out the same', async () => {
     const effects = new Map<string, number>()
     const bodies: string[] = []
