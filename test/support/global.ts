@@ -37,8 +37,17 @@ export default async function setup(project: TestProject): Promise<() => Promise
       fast: true,
       settings: { max_connections: '300' },
     }
-    serverUrl = (await startEmbedded(options)).url
+    const server = await startEmbedded(options)
+    serverUrl = server.url
+    let over = false
+    // Interrupted, vitest tears nothing down; what is in memory would stay there.
+    process.once('exit', () => {
+      if (over) return
+      process.kill(server.pid, 'SIGQUIT')
+      rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 })
+    })
     stop = async () => {
+      over = true
       await stopEmbedded(options, 'immediate')
       rmSync(folder, { recursive: true, force: true })
     }
