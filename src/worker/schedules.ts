@@ -22,6 +22,8 @@ export interface ScheduleHost {
   readonly clock: DbClock
   readonly log: Log
   publish(hints: readonly Hint[]): void
+  /** No look is under way any more. */
+  looked(): void
   troubled(what: string, error: unknown): void
 }
 
@@ -90,6 +92,11 @@ export class ScheduleKeeper {
     if (this.#named.size > 0) this.#look()
   }
 
+  /** A look is under way: it starts runs, and ends others. */
+  get looking(): boolean {
+    return this.#looking !== null
+  }
+
   /** Resolves when no look is under way. */
   async stop(): Promise<void> {
     this.#stopped = true
@@ -101,6 +108,7 @@ export class ScheduleKeeper {
     this.#looking ??= this.#lookOn().finally(() => {
       this.#looking = null
       if ((this.#due || this.#named.size > 0) && !this.#stopped) this.#look()
+      else this.#host.looked()
     })
   }
 

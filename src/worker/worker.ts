@@ -124,6 +124,7 @@ export class WorkerLoop implements Worker {
     this.#schedules = new ScheduleKeeper({
       ...{ store, clock: this.#clock, log },
       publish: (hints) => this.#hints.publish(hints),
+      looked: () => this.#checkIdle(),
       troubled: (what, error) => this.#troubled(what, error),
     })
     this.#leaseMs = settings.leaseMs ?? 10_000
@@ -222,9 +223,9 @@ export class WorkerLoop implements Worker {
     return this.stop()
   }
 
-  /** True when no run is held and none is being claimed. */
+  /** True when no run is held, none is being claimed and no schedule is looked at. */
   get idle(): boolean {
-    return !this.#claiming && (this.#incarnation?.runners.size ?? 0) === 0
+    return !this.#claiming && !this.#schedules.looking && (this.#incarnation?.runners.size ?? 0) === 0
   }
 
   /** It takes up no further run before it has let go of one (testing). */
