@@ -76,6 +76,7 @@ export function define(command: Command): void {
 async function run(workflow: string, options: Options): Promise<void> {
   const input = readJson(options.input, '--input')
   const { id, queue, priority, delay, at, timeout, attribute, ifOpen, ifClosed } = options
+  const debounce = debounceOf(options)
   await using connection = await connect(options)
   const { stet } = connection
   const handle = await stet.start(workflow, input, {
@@ -88,7 +89,7 @@ async function run(workflow: string, options: Options): Promise<void> {
     ...(attribute === undefined ? {} : { attributes: attribute }),
     ...(ifOpen === undefined ? {} : { ifOpen }),
     ...(ifClosed === undefined ? {} : { ifClosed }),
-    ...debounceOf(options),
+    ...debounce,
   })
   const json = isJson(options)
   // At once, also when the result is waited for: a run whose id nobody knows is hard to find.
