@@ -11,7 +11,7 @@ const debounce = { key: 'u-7', wait: '30s', maxWait: '5m' } as const
 
 describe.each([
   ['Postgres', () => ({ url: inject('serverUrl') })],
-  ['in memory', () => ({})],
+  ['in memory', () => ({ database: 'memory' as const })],
 ])('%s', (_, where) => {
   test('one run for many starts, after the wait, with the last input; then another', async () => {
     await using env = await testEnv({ workflows: [digest], ...where() })
