@@ -4,6 +4,7 @@ import { encode } from '../core/codec.js'
 import { durationMs } from '../core/duration.js'
 import { InvalidInputError } from '../core/errors.js'
 import type { EventFacts } from '../core/events.js'
+import type { Hint } from '../core/hint.js'
 import { checkName, newRunId } from '../core/ids.js'
 import { checkPriority, oneOf } from '../core/options.js'
 import type { AnyWorkflow, StartOptions } from '../core/types.js'
@@ -74,6 +75,14 @@ export async function startRequest(
 /** How long from now a run that is started by this begins, if no other stands for it, ms. */
 export function firstDelayMs({ delayMs, debounce }: StartRequest): number {
   return debounce === null ? delayMs : Math.min(debounce.waitMs, debounce.maxWaitMs ?? debounce.waitMs)
+}
+
+/** Runs that may not begin yet: whoever is there wakes them in time. `now`: ms since the epoch. */
+export function laterHints(requests: readonly StartRequest[], now: number): Hint[] {
+  return requests.flatMap((request) => {
+    const inMs = Math.max(firstDelayMs(request), request.startAt === null ? 0 : request.startAt - now)
+    return inMs > 0 ? [{ kind: 'later' as const, inMs }] : []
+  })
 }
 
 /** What says otherwise when a run begins, or which run it is. */

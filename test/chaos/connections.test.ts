@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { newRunId } from '../../src/core/ids.js'
 import { Stet } from '../../src/index.js'
 import { createPostgresStore } from '../../src/store/postgres/store.js'
+import { request } from '../store/scene.js'
 import { long, Observer, pause, prepare, type WorkerProcessOptions, Workers } from '../support/harness.js'
 import { violations } from '../support/invariants.js'
 import { CuttingProxy } from '../support/proxy.js'
@@ -68,19 +69,9 @@ describe('connections', async () => {
 
   it("with one connection nobody's statement gets into another's transaction", async () => {
     const store = createPostgresStore({ url, poolSize: 1 })
-    const request = (runId: string) => ({
-      ...{ runId, id: runId, workflow: 'nobody', version: 1, queue: 'nobody', priority: 0, startAt: null, delayMs: 0 },
-      ...{
-        timeoutMs: null,
-        payload: null,
-        facts: null,
-        attributes: null,
-        ifClosed: 'existing' as const,
-        debounce: null,
-      },
-    })
+    const nobodys = (runId: string) => request({ runId, workflow: 'nobody', queue: 'nobody', payload: null })
     const closed = newRunId()
-    await store.start([request(closed)])
+    await store.start([nobodys(closed)])
     const runIds = Array.from({ length: 100 }, () => newRunId())
     // Transactions that come to nothing, with starts in the middle of them: a start that is in one is undone with it.
     const failing: Promise<unknown>[] = []
@@ -92,7 +83,7 @@ describe('connections', async () => {
       })
       failing.push(transaction.catch(() => {}))
       await pause(2)
-      starting.push(store.start([request(runId)]))
+      starting.push(store.start([nobodys(runId)]))
     }
     await Promise.all([...failing, ...starting])
     const there = await observer.one('SELECT count(*)::int FROM stet_store.runs WHERE run_id = ANY($1)', [runIds])

@@ -4,6 +4,7 @@ import { newId, newRunId } from '../../src/core/ids.js'
 import { Stet } from '../../src/index.js'
 import type { AppendEvent, ClaimedRun, WorkerLanes } from '../../src/store/port.js'
 import { createPostgresStore, type PostgresStore } from '../../src/store/postgres/store.js'
+import { request } from '../store/scene.js'
 import { eventually, long, Observer, pause, prepare, seeded, Workers } from '../support/harness.js'
 import { violations } from '../support/invariants.js'
 import { type TestDatabase, testDatabase } from '../support/server.js'
@@ -36,26 +37,7 @@ class Chain {
   ) {
     const runIds = Array.from({ length: 40 }, () => newRunId())
     await this.#store.start(
-      runIds.map((runId) => ({
-        ...{
-          runId,
-          id: runId,
-          workflow: 'storm',
-          version: 1,
-          queue: this.#lanes.queues[0]!,
-          priority: 0,
-          startAt: null,
-          delayMs: 0,
-        },
-        ...{
-          timeoutMs: null,
-          payload: null,
-          facts: null,
-          attributes: null,
-          ifClosed: 'existing' as const,
-          debounce: null,
-        },
-      })),
+      runIds.map((runId) => request({ runId, workflow: 'storm', queue: this.#lanes.queues[0]!, payload: null })),
     )
     let owner = await this.#register()
     let held = await this.#claim(owner, runIds.length)

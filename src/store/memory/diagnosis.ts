@@ -1,7 +1,7 @@
 /** What the store knows of why a run is where it is. */
 import { maxCounted, type RunDiagnosis, type WorkerLanes } from '../port.js'
 import { hasCode, suits } from './claims.js'
-import { gatesAhead } from './limits.js'
+import { counted, gatesAhead } from './limits.js'
 import { rowOf } from './reads.js'
 import type { Run, State, WorkerEntry } from './state.js'
 
@@ -31,7 +31,7 @@ export function diagnose(state: State, ref: string, real: number): RunDiagnosis 
       ableCount: able.length,
       able: able.slice(0, maxNamed).map((entry) => ({
         ...signOf(entry, real),
-        runs: counted([...state.open].filter(({ owner }) => owner === entry.info.id)),
+        runs: counted([...state.open].filter(({ owner }) => owner === entry.info.id).length),
       })),
     },
     gates: gatesAhead(state, run),
@@ -40,12 +40,12 @@ export function diagnose(state: State, ref: string, real: number): RunDiagnosis 
         state,
         run,
         able.map(({ info }) => info),
-      ),
+      ).length,
     ),
     unseen: run.msgs > run.seen,
     unread: unreadOf(run),
     queries: counted(
-      [...state.queries.values()].filter(({ runId, takenBy }) => runId === run.runId && takenBy === null),
+      [...state.queries.values()].filter(({ runId, takenBy }) => runId === run.runId && takenBy === null).length,
     ),
   }
 }
@@ -103,8 +103,4 @@ function unreadOf(run: Run): RunDiagnosis['unread'] {
     groups.set(key, { ...group, count: group.count + 1, oldest: Math.min(group.oldest, at) })
   }
   return [...groups.values()].sort((a, b) => a.oldest - b.oldest).slice(0, maxNamed)
-}
-
-function counted(things: readonly unknown[]): number {
-  return Math.min(things.length, maxCounted + 1)
 }

@@ -1,6 +1,5 @@
-import type { Hint } from '../../core/hint.js'
 import type { Debounce, ExistingRun, MessageRequest, StartedAndPosted, StartRequest } from '../port.js'
-import { firstDelayMs } from '../requests.js'
+import { firstDelayMs, laterHints } from '../requests.js'
 import { accept, copyOf, type Run, record, type State } from './state.js'
 
 /** For each request: null when it was started, else what stands under its id. */
@@ -8,7 +7,7 @@ export function startRuns(state: State, requests: readonly StartRequest[], real:
   const found = requests.map((request) => startRun(state, request, real))
   state.hints.publish([
     { kind: 'ready', queues: [...new Set(requests.map(({ queue }) => queue))] },
-    ...laterHints(state, requests),
+    ...laterHints(requests, state.clock.now()),
   ])
   return found
 }
@@ -91,13 +90,4 @@ function replaced(state: State, run: Run, request: StartRequest, real: number): 
   } satisfies Partial<Run>)
   run.history[0] = { ...run.history[0]!, payload, facts: factsOf(request), at: due }
   return true
-}
-
-/** Runs that may not begin yet: whoever is there wakes them in time. */
-function laterHints(state: State, requests: readonly StartRequest[]): Hint[] {
-  return requests.flatMap((request) => {
-    const { startAt } = request
-    const inMs = Math.max(firstDelayMs(request), startAt === null ? 0 : startAt - state.clock.now())
-    return inMs > 0 ? [{ kind: 'later' as const, inMs }] : []
-  })
 }

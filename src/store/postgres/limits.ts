@@ -268,6 +268,10 @@ function inOneGo<T>(db: Db, body: (query: Run) => Promise<T>): Promise<T> {
 const concerned = (row: string) =>
   `CASE t.scope WHEN 'queue' THEN ${row}.queue = t.name ELSE ${row}.workflow = t.name END`
 
+/** A gate that is one of the limit's. */
+const gateOf = (gate: string) =>
+  `${gate}::json ->> 0 = t.scope AND ${gate}::json ->> 1 = t.name AND coalesce(${gate}::json ->> 2, '') = t.key`
+
 const targetsAs = (targets: readonly LimitTarget[]) => [
   textArray(targets.map(({ scope }) => scope)),
   textArray(targets.map(({ name }) => name)),
@@ -279,7 +283,7 @@ async function openLines(query: Run, targets: readonly LimitTarget[]): Promise<v
   if (targets.length === 0) return
   await query({
     text: `DELETE FROM stet_store.takings k USING unnest($1::text[], $2::text[], $3::text[]) t(scope, name, key)
-            WHERE k.gate::json ->> 0 = t.scope AND k.gate::json ->> 1 = t.name AND coalesce(k.gate::json ->> 2, '') = t.key
+            WHERE ${gateOf('k.gate')}
               AND k.expires_at < clock_timestamp()`,
     values: targetsAs(targets),
   })
@@ -317,7 +321,7 @@ async function leaveLines(
   })
   await query({
     text: `DELETE FROM stet_store.slots s USING unnest($1::text[], $2::text[], $3::text[]) t(scope, name, key)
-            WHERE s.gate::json ->> 0 = t.scope AND s.gate::json ->> 1 = t.name AND coalesce(s.gate::json ->> 2, '') = t.key`,
+            WHERE ${gateOf('s.gate')}`,
     values: targetsAs(targets),
   })
 }
@@ -334,8 +338,7 @@ async function countRunning(db: Db, targets: readonly LimitTarget[]): Promise<vo
   const uncounted = `
     FROM stet_store.runs r, unnest($1::text[], $2::text[], $3::text[]) t(scope, name, key)
    WHERE r.owner IS NOT NULL AND ${concerned('r')}
-     AND NOT EXISTS (SELECT FROM stet_store.slots s WHERE s.run_id = r.run_id AND s.gate::json ->> 0 = t.scope
-                        AND s.gate::json ->> 1 = t.name AND coalesce(s.gate::json ->> 2, '') = t.key)`
+     AND NOT EXISTS (SELECT FROM stet_store.slots s WHERE s.run_id = r.run_id AND ${gateOf('s.gate')})`
   for (let tries = 0; tries < countTries; tries++) {
     const { rows } = await db.query({
       text: `

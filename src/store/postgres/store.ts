@@ -1,11 +1,10 @@
 /** The Postgres store: each method is one function of a sibling file, tried again while the database is away. */
 
-import type { Hint } from '../../core/hint.js'
 import { newId } from '../../core/ids.js'
 import { defaultSchema } from '../../core/schema-name.js'
 import type { AlertStore } from '../alerts.js'
-import type { StartRequest, Store } from '../port.js'
-import { firstDelayMs } from '../requests.js'
+import type { Store } from '../port.js'
+import { laterHints } from '../requests.js'
 import { alertsOf } from './alerts.js'
 import { appendEvents } from './appends.js'
 import { intArray, textArray } from './arrays.js'
@@ -63,7 +62,7 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
           const started = startRuns((query) => db.calls.query(query), requests)
           // Right behind on the same connection: it is sent before the answer is here, and done after the commit.
           const queues = [...new Set(requests.map(({ queue }) => queue))]
-          publish(db.calls, [{ kind: 'ready', queues }, ...laterHints(requests)]).catch(() => {})
+          publish(db.calls, [{ kind: 'ready', queues }, ...laterHints(requests, Date.now())]).catch(() => {})
           return started
         },
         patient,
@@ -183,15 +182,6 @@ export function createPostgresStore(options: DbOptions): PostgresStore {
     subscribe: (listener) => subscribe(db, listener),
     close: () => db.close(),
   }
-}
-
-/** Runs that may not begin yet: whoever is there wakes them in time. */
-function laterHints(requests: readonly StartRequest[]): Hint[] {
-  return requests.flatMap((request) => {
-    const { startAt } = request
-    const inMs = Math.max(firstDelayMs(request), startAt === null ? 0 : startAt - Date.now())
-    return inMs > 0 ? [{ kind: 'later' as const, inMs }] : []
-  })
 }
 
 function describe(url: string): string {

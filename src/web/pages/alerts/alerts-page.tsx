@@ -5,6 +5,7 @@ import { post } from '../../lib/api.ts'
 import { count } from '../../lib/format.ts'
 import { type Alert, type AlertRule, type AlertTest, type RuleItem, useAlerts, useRules } from '../../lib/ops.ts'
 import { useMay } from '../../lib/session.ts'
+import { ActionsHeading } from '../../parts/actions-heading.tsx'
 import { Dialog, Empty, Problem, Time } from '../../parts/basics.tsx'
 import { Menu } from '../../parts/menu.tsx'
 import { StateMark } from '../../parts/status.tsx'
@@ -235,9 +236,7 @@ function Rules({ alerts }: { readonly alerts: readonly Alert[] }) {
                 <th>Name</th>
                 <th>Fires when</th>
                 <th>From</th>
-                <th>
-                  <span className="visually-hidden">What can be done</span>
-                </th>
+                <ActionsHeading />
               </tr>
             </thead>
             <tbody>

@@ -8,6 +8,7 @@ import { count, duration } from '../../lib/format.ts'
 import { nameOf } from '../../lib/limits.ts'
 import { type QueueItem, type Queues, useLimits, useQueues } from '../../lib/ops.ts'
 import { useMay } from '../../lib/session.ts'
+import { ActionsHeading } from '../../parts/actions-heading.tsx'
 import { Dialog, Empty, Problem } from '../../parts/basics.tsx'
 import { StateMark } from '../../parts/status.tsx'
 import { everyMs, Limits } from './limits.tsx'
@@ -60,11 +61,7 @@ function QueueTable() {
                 <th className="number">Blocked</th>
                 <th className="number">At once</th>
                 <th className="number">Workers</th>
-                {may && (
-                  <th>
-                    <span className="visually-hidden">What can be done</span>
-                  </th>
-                )}
+                {may && <ActionsHeading />}
               </tr>
             </thead>
             <tbody>
