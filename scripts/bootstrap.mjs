@@ -88,14 +88,16 @@ function replacing(name, build, keep = []) {
   rmSync(before, { recursive: true, force: true })
 }
 
-unlessStamped('dist/.stet-built', digest([...engine, 'tsconfig.build.json', 'tsconfig.json']), () =>
+const recipes = ['scripts/bundle.mjs', 'tsconfig.build.json', 'tsconfig.json', 'package-lock.json']
+unlessStamped('dist/.stet-built', digest([...engine, ...recipes]), () =>
   replacing(
     'dist',
-    (next) =>
-      run('building', process.execPath, [
-        join(root, 'node_modules/typescript/bin/tsc'),
-        ...['-p', 'tsconfig.build.json', '--outDir', next, '--tsBuildInfoFile', join(next, '.tsbuildinfo')],
-      ]),
+    (next) => {
+      const declarations = ['--outDir', next, '--tsBuildInfoFile', join(next, '.tsbuildinfo')]
+      const tsc = join(root, 'node_modules/typescript/bin/tsc')
+      run('building', process.execPath, [tsc, '-p', 'tsconfig.build.json', ...declarations])
+      run('joining', process.execPath, [join(root, 'scripts/bundle.mjs'), next])
+    },
     ['web'],
   ),
 )

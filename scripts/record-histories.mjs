@@ -21,7 +21,7 @@ if (existsSync(folder)) {
 await import('./bootstrap.mjs')
 register()
 const { testEnv } = await import('stet/testing')
-const { toHistoryFile } = await import('../dist/core/history-file.js')
+const { toHistoryFile } = await import('../src/core/history-file.ts')
 const { scenarios } = await import('../test/histories/scenarios.ts')
 console.log = () => {}
 

@@ -4,9 +4,10 @@
  */
 import { relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { packageRoot } from './package.js'
 
-/** Our own folders: the one that this runs from, and the sources, which stacks name when source maps are on. */
-const own = ['../', '../../src/'].map((folder) => fileURLToPath(new URL(folder, import.meta.url)))
+/** Our own folders: stacks name the sources when source maps are on. */
+const own = ['dist', 'src'].map((folder) => `${packageRoot}${folder}${sep}`)
 const isOurs = (path: string) => own.some((folder) => path.startsWith(folder))
 
 const known = new Map<string, string | undefined>()

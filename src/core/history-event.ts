@@ -46,25 +46,31 @@ function withData(event: RecordedEvent, data: Record<string, unknown>): HistoryE
   }
 }
 
+const dateFacts: ReadonlySet<string> = new Set(['began', 'dueAt', 'scheduledFor'])
+
 /** Reads one event of an exported history. Tolerant of fields that are not known. */
 export function fromExport(event: HistoryEvent): RecordedEvent {
   const type = event.type as EventType
   const field = payloadField[type]
-  const { encoded, began, dueAt, scheduledFor, ...rest } = (event.data ?? {}) as Record<string, any>
-  let payload: string | null = encoded ?? null
-  if (payload === null && field !== undefined && field in rest) payload = JSON.stringify(rest[field])
-  if (field !== undefined) delete rest[field]
-  const facts: EventFacts = { ...rest }
-  if (began !== undefined) facts.began = Date.parse(began)
-  if (dueAt !== undefined) facts.dueAt = Date.parse(dueAt)
-  if (scheduledFor !== undefined) facts.scheduledFor = Date.parse(scheduledFor)
+  const data = (event.data ?? {}) as Record<string, any>
+  let payload: string | null = null
+  const facts: Record<string, unknown> = {}
+  let hasFacts = false
+  for (const key of Object.keys(data)) {
+    if (key === 'encoded') payload = data[key]
+    else if (key === field) payload ??= JSON.stringify(data[key])
+    else {
+      facts[key] = dateFacts.has(key) ? Date.parse(data[key]) : data[key]
+      hasFacts = true
+    }
+  }
   return {
     seq: event.seq,
     type,
     op: event.op ?? null,
     name: event.name ?? null,
     payload,
-    facts: Object.keys(facts).length === 0 ? null : facts,
+    facts: hasFacts ? (facts as EventFacts) : null,
     at: event.at instanceof Date ? event.at.getTime() : Date.parse(event.at),
   }
 }

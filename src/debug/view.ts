@@ -23,8 +23,6 @@ export interface OpenedView {
   /** How many events the history has, and how many of them the code fits. */
   readonly events: number
   readonly fits: number
-  /** The step keys that one can go to, with the event that settles each. */
-  readonly steps: readonly { readonly key: string; readonly seq: number }[]
   /** The first event that tells of a failure, the end of the run included; null: there is none. */
   readonly firstFailure: number | null
   readonly outcome: string | null
@@ -82,18 +80,13 @@ export function outcomeText(outcome: Outcome | null): string | null {
   return outcome === null ? null : describeOutcome(outcome)
 }
 
-const settling = /^(Step(Completed|Failed|Skipped)|Child(Completed|Failed)|TimerFired|SignalReceived)$/
 const failing = /^(StepFailed|ChildFailed|AttemptFailed|RunFailed)$/
 
 export function openedView(events: readonly RecordedEvent[], timeline: Whole): OpenedView {
   const { steps, outcome, blockage, pending, live } = timeline
-  const keys = events
-    .filter(({ type, name, op }) => settling.test(type) && name !== null && op !== null)
-    .map(({ name, facts, seq }) => ({ key: facts?.nth === undefined ? name! : `${name}#${facts.nth}`, seq }))
   return {
     events: events.length,
     fits: blockage === null ? steps.length : Math.max(0, steps.length - 1),
-    steps: keys,
     firstFailure: events.find(({ type }) => failing.test(type))?.seq ?? null,
     outcome: outcomeText(outcome),
     blockage,

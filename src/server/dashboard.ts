@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs'
 import { InvalidInputError, StetError } from '../core/errors.js'
+import { packageVersion } from '../core/package.js'
 import { readSettings } from '../settings.js'
 import type { Stet } from '../stet.js'
 import type { Store } from '../store/port.js'
@@ -77,12 +77,8 @@ export const routes: readonly Route[] = [
 let document: object | undefined
 
 function openapi(): object {
-  document ??= openapiOf(routes, shapes, version())
+  document ??= openapiOf(routes, shapes, packageVersion())
   return document
-}
-
-function version(): string {
-  return JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version
 }
 
 /**

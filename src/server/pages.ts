@@ -8,7 +8,7 @@
 import { readdirSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { extname, join, sep } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { packageRoot } from '../core/package.js'
 
 /** First parts of the paths that pages have. */
 const pages: ReadonlySet<string> = new Set([
@@ -25,19 +25,18 @@ const types: Readonly<Record<string, string>> = {
 
 let known: { readonly folder: string; readonly files: ReadonlySet<string> } | null = null
 
-/** The folder as it was built; sources that run unbuilt have it beside them. */
+/** The folder as it was built. */
 function built(): NonNullable<typeof known> {
   if (known !== null) return known
-  for (const place of ['../web/', '../../dist/web/']) {
-    const folder = fileURLToPath(new URL(place, import.meta.url))
-    try {
-      const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => name.split(sep).join('/'))
-      if (!names.some((name) => name.startsWith('assets/'))) continue
+  const folder = join(packageRoot, 'dist/web/')
+  try {
+    const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => name.split(sep).join('/'))
+    if (names.some((name) => name.startsWith('assets/'))) {
       known = { folder, files: new Set(names.filter((name) => extname(name) in types)) }
       return known
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
     }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
   return { folder: '', files: new Set() }
 }

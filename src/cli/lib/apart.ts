@@ -1,10 +1,10 @@
 /**
- * A module that runs in a process of its own and answers questions there: the code of a user is loaded in it, and is
- * gone with it. The module calls `answering`; whoever asks it calls `apart` with the same module.
+ * A program of `cli/programs` that runs in a process of its own and answers questions there: the code of a user is
+ * loaded in it, and is gone with it. The program calls `answering`; whoever asks it calls `apart`.
  */
 import { fork } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
 import { StetError } from '../../core/errors.js'
+import { programFile } from '../../core/package.js'
 import { environmentApart } from '../../settings.js'
 
 type Answer = { readonly ok: unknown } | { readonly error: { readonly code: string; readonly message: string } }
@@ -15,10 +15,10 @@ export interface Apart {
   close(): Promise<void>
 }
 
-/** Starts the process. `talk`: where what the user's code prints goes. */
-export function apart(moduleUrl: string, talk: 'stderr' | 'nowhere' = 'nowhere'): Apart {
+/** Starts the process of `cli/programs/<program>`. `talk`: where what the user's code prints goes. */
+export function apart(program: string, talk: 'stderr' | 'nowhere' = 'nowhere'): Apart {
   const output = talk === 'stderr' ? 2 : 'ignore'
-  const child = fork(fileURLToPath(moduleUrl), [], {
+  const child = fork(programFile(`cli/programs/${program}`), [], {
     stdio: ['ignore', output, output, 'ipc'],
     serialization: 'advanced',
     execArgv: [],
@@ -54,9 +54,8 @@ export function apart(moduleUrl: string, talk: 'stderr' | 'nowhere' = 'nowhere')
   }
 }
 
-/** To be called by a module when it is loaded: does nothing unless this process is one that `apart` has started for it. */
-export function answering(moduleUrl: string, answer: (question: any) => Promise<unknown>): void {
-  if (process.argv[1] !== fileURLToPath(moduleUrl) || process.send === undefined) return
+/** What the process is for. To be called once, by a process that `apart` has started. */
+export function answering(answer: (question: any) => Promise<unknown>): void {
   // A terminal sends Ctrl-C to all of its processes: the one that asks decides.
   process.on('SIGINT', () => {})
   process.on('disconnect', () => process.exit(0))

@@ -3,9 +3,8 @@
  * terminal reaches it as well as its parent, so it leaves SIGINT to the parent.
  */
 import { fork } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-import { exit, exitCodeOf, sayError } from './errors.js'
-import { runWorker, type WorkerSpec } from './worker-process.js'
+import { programFile } from '../../core/package.js'
+import type { WorkerSpec } from './worker-process.js'
 
 export type ToChild = { readonly work: WorkerSpec } | 'drain'
 export type FromChild = { readonly started: string[] }
@@ -20,7 +19,7 @@ export interface Child {
 
 /** `started` is told the names of the workflows once the worker takes runs. */
 export function forkWorker(spec: WorkerSpec, started: (workflows: string[]) => void = () => {}): Child {
-  const child = fork(fileURLToPath(import.meta.url), [], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  const child = fork(programFile('cli/programs/worker'), [], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
   child.on('error', () => {})
   child.on('message', (message: FromChild) => started(message.started))
   child.send({ work: spec } satisfies ToChild)
@@ -33,27 +32,3 @@ export function forkWorker(spec: WorkerSpec, started: (workflows: string[]) => v
     kill: () => child.kill('SIGKILL'),
   }
 }
-
-function beChild(): void {
-  const stop = new AbortController()
-  process.on('SIGINT', () => {})
-  process.on('SIGTERM', () => stop.abort())
-  // The parent is gone: nobody else would ever end this process. It went while this drained: it was told to quit at once.
-  process.on('disconnect', () => (stop.signal.aborted ? process.exit(exit.failed) : stop.abort()))
-  process.on('message', (message: ToChild) => {
-    if (message === 'drain') {
-      stop.abort()
-      return
-    }
-    const started = (names: string[]) => process.send?.({ started: names } satisfies FromChild)
-    runWorker(message.work, stop.signal, started).then(
-      () => process.exit(0),
-      (error) => {
-        sayError(error, false)
-        process.exit(exitCodeOf(error))
-      },
-    )
-  })
-}
-
-if (process.argv[1] === fileURLToPath(import.meta.url) && process.send !== undefined) beChild()

@@ -12,21 +12,29 @@ import { installRuntime } from '../../core/runtime.js'
 import { LoadError } from './errors.js'
 
 let ready: Promise<void> | undefined
+let requires = false
 
 /** Once in a process: stacks name lines of TypeScript, and both module systems load it. */
 function loadTypeScript(): Promise<void> {
   ready ??= (async () => {
-    // A package that is not a module has its .ts files loaded by require, so both hooks are needed. What the files
-    // will import is loaded before there are hooks and source maps: those would take 100 ms over it.
+    // What the files will import is loaded before there are hooks: those would take 100 ms over it.
     await import('../../stet.js')
     if ('registerHooks' in Module) (await import('tsx/esm/api')).register()
     // Where hooks run in a thread of their own it has all that they need: loading it here as well, which the API of tsx
     // does, takes 50 ms. The data may be anything; without any, tsx takes itself for a `--loader`.
     else Module.register('tsx/esm', { parentURL: import.meta.url, data: {} })
-    // Its other half, as CommonJS: as a module it takes twice as long.
-    createRequire(import.meta.url)('tsx/cjs/api').register()
   })()
   return ready
+}
+
+/**
+ * A package that is not a module has its .ts files loaded by require: the other half of the loader. It is itself loaded
+ * as CommonJS: as a module it takes twice as long.
+ */
+function requireTypeScript(): void {
+  if (requires) return
+  requires = true
+  createRequire(import.meta.url)('tsx/cjs/api').register()
 }
 
 /**
@@ -35,12 +43,17 @@ function loadTypeScript(): Promise<void> {
  */
 export async function importFile(path: string): Promise<Record<string, unknown>> {
   try {
-    if (/\.[mc]?ts$/.test(path)) await loadTypeScript()
+    const isTypeScript = /\.[mc]?ts$/.test(path)
+    if (isTypeScript) await loadTypeScript()
+    // Node 20 cannot import a .cts through hooks; require can.
+    const required = extname(path) === '.cts'
+    // It comes to run at a later tick than this one: the hooks have a thread of their own, which begins at once.
+    const imported = required ? null : import(pathToFileURL(path).href)
+    if (isTypeScript) requireTypeScript()
     process.setSourceMapsEnabled(true)
     // Before any code of the user's, so that nothing of it holds an unpatched function.
     installRuntime()
-    // Node 20 cannot import a .cts through hooks; require can.
-    const module: any = extname(path) === '.cts' ? createRequire(path)(path) : await import(pathToFileURL(path).href)
+    const module: any = required ? createRequire(path)(path) : await imported
     return withCommonJs(module)
   } catch (error) {
     throw loadError(path, error)

@@ -1,6 +1,6 @@
 /** The program: finds the command, loads its file alone, runs it, and makes an exit code of how it ended. */
-import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
+import { packageVersion } from '../../core/package.js'
 import { exit, exitCodeOf, sayError } from './errors.js'
 
 interface Entry {
@@ -81,7 +81,7 @@ export async function main(argv: readonly string[]): Promise<number> {
 async function createProgram(name: string): Promise<Command> {
   const program = new Command('stet')
     .description('Durable execution for TypeScript on Postgres.')
-    .version(version(), '-V, --version')
+    .version(packageVersion(), '-V, --version')
     .exitOverride()
     // `--version` behind a command is the command's.
     .enablePositionalOptions()
@@ -95,8 +95,4 @@ async function createProgram(name: string): Promise<Command> {
     if (each === name) (await load()).define(command)
   }
   return program
-}
-
-function version(): string {
-  return JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')).version
 }

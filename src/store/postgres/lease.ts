@@ -3,8 +3,8 @@
  * lease, and it stops when the main loop has stopped, so a hung one does. The thread also watches one other worker:
  * it waits for the lock that the other's session holds, and learns within moments that its process is gone.
  */
-import { fileURLToPath } from 'node:url'
 import { Worker as Thread } from 'node:worker_threads'
+import { programFile } from '../../core/package.js'
 import type { Beat, Lease, LeaseListener, WorkerInfo } from '../port.js'
 
 export interface LeaseSettings {
@@ -37,7 +37,7 @@ export function holdLease(options: Omit<LeaseSettings, 'mainTick'>, listener: Le
   const ticker = setInterval(touch, tickMs)
   ticker.unref()
   const settings: LeaseSettings = { ...options, mainTick }
-  const thread = new Thread(threadFile(), {
+  const thread = new Thread(programFile('store/postgres/lease-thread'), {
     workerData: settings,
     execArgv: [],
     resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2 },
@@ -72,14 +72,4 @@ export function holdLease(options: Omit<LeaseSettings, 'mainTick'>, listener: Le
 /** From `process.hrtime` to `performance.now()`, in ms. */
 function sinceStart(hrtimeMs: number): number {
   return performance.now() - (Number(process.hrtime.bigint() / 1_000_000n) - hrtimeMs)
-}
-
-/** A thread is not given the loader that runs TypeScript sources: from a checkout, the built file is used. */
-function threadFile(): string {
-  const here = import.meta.url
-  return fileURLToPath(
-    here.endsWith('.ts')
-      ? new URL('../../../dist/store/postgres/lease-thread.js', here)
-      : new URL('./lease-thread.js', here),
-  )
 }

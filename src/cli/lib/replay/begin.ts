@@ -22,5 +22,5 @@ export function takeReplay(): Apart {
 }
 
 function begin(): Apart {
-  return apart(new URL('./process.js', import.meta.url).href)
+  return apart('replay')
 }

@@ -4,10 +4,8 @@
  */
 import inspector from 'node:inspector'
 import { type Break, Breaks, type CallPlace, parseBreak } from '../../../debug/breaks.js'
-import { userFrames } from '../../../debug/places.js'
-import { ReplaySession } from '../../../debug/session.js'
 import { replayWhole } from '../../../debug/whole.js'
-import { answering, apart } from '../apart.js'
+import { apart } from '../apart.js'
 import { findCode } from '../find-code.js'
 import type { FoundHistory } from '../history.js'
 import { say } from '../term.js'
@@ -70,7 +68,7 @@ function attachText(url: string): string {
 
 // ── where the code calls ctx ─────────────────────────────────────────────────────────────────────
 
-interface Question {
+export interface Question {
   readonly history: FoundHistory
   readonly workflows: readonly string[] | undefined
   readonly stops: readonly { readonly step: string; readonly nth: number }[]
@@ -87,28 +85,10 @@ async function callPlaces(
 ): Promise<CallPlace[]> {
   const steps = stops.filter((stop) => 'step' in stop)
   if (steps.length === 0) return []
-  const child = apart(import.meta.url, 'stderr')
+  const child = apart('call-places', 'stderr')
   try {
     return await child.ask({ history, workflows, stops: steps } satisfies Question)
   } finally {
     await child.close()
   }
 }
-
-answering(import.meta.url, async ({ history, workflows, stops }: Question): Promise<CallPlace[]> => {
-  const code = await findCode(history.run, workflows)
-  const calls: { first: number; frame: CallPlace['frame'] | undefined }[] = []
-  const session: ReplaySession = new ReplaySession(code.definition, code.identity, history.events, {
-    called: () => calls.push({ first: session.execution.operationCount + 1, frame: userFrames()[0] }),
-  })
-  const places: CallPlace[] = []
-  for (let step = await session.next(); step !== null; step = await session.next()) {
-    for (const { name, nth, index } of step.asked) {
-      if (!stops.some((stop) => stop.step === name && stop.nth === nth)) continue
-      const call = calls.findLastIndex(({ first }) => first === index)
-      const frame = calls[call]?.frame
-      if (frame !== undefined) places.push({ call, frame })
-    }
-  }
-  return places
-})

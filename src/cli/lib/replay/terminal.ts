@@ -1,5 +1,6 @@
 /** A replay that is stepped through in a terminal. */
 import { createInterface, type Interface } from 'node:readline'
+import { stepPlaces } from '../../../debug/step-places.js'
 import type { MomentView } from '../../../debug/view.js'
 import { clean, cleanLines, out, paint, paintTalk, say } from '../term.js'
 import { type Replayer, type ReplaySpec, startReplayer } from './replayer.js'
@@ -96,7 +97,7 @@ class TerminalSession {
 
   async #command(line: string): Promise<void> {
     const [, name = '', rest = ''] = /^(\S*)\s*(.*)$/.exec(line === '' ? this.#last : line)!
-    const { events, steps, firstFailure } = this.#view
+    const { events, firstFailure } = this.#view
     if (/^(n|next|b|back|p)$/.test(name)) this.#last = name
     if (/^\d+$/.test(name) && name !== '0') return this.#command(`g ${name}`)
     switch (name) {
@@ -123,6 +124,7 @@ class TerminalSession {
       case 's':
       case 'step': {
         const key = rest.replace(/^["']|["']$/g, '')
+        const steps = stepPlaces(this.#spec.history.events)
         const there = steps.filter((step) => step.key === key || step.key.startsWith(`${key}#`))
         if (there.length === 0) {
           const keys = steps.slice(0, 20).map(({ key }) => clean(key))
