@@ -60,6 +60,7 @@ async function bundle(files, groups) {
     entryFileNames: '[name].js',
     chunkFileNames: 'parts/[name]-[hash].js',
     sourcemap: true,
+    sourcemapExcludeSources: true,
     codeSplitting: {
       groups: [...members].map(([name, ids], i) => ({ name, test: (id) => ids.has(id), priority: members.size - i })),
     },

@@ -4,9 +4,11 @@
  * A *lane* is one connection that one kind of statement has for itself, so that a flush never waits behind a long
  * read. With a pool of size 1 all lanes are the same connection; nothing may hold one while it waits for another.
  */
-import pg from 'pg'
+
+import type pg from 'pg'
 import { NoDatabaseError } from '../../core/errors.js'
 import { defaultSchema } from '../../core/schema-name.js'
+import { Client, Pool } from '../pg.js'
 import { namesOf } from './schema.js'
 
 export interface DbOptions {
@@ -143,7 +145,7 @@ export class Lane {
   }
 
   async #open(): Promise<pg.Client> {
-    const client = new pg.Client(clientConfig(this.#url))
+    const client = new Client(clientConfig(this.#url))
     const lost = () => {
       if (this.#client !== client) return
       this.#client = null
@@ -205,7 +207,7 @@ export class Db {
       this.rows = new Lane(this)
       this.calls = new Lane(this)
       this.#lanes = [this.events, this.rows, this.calls]
-      this.#pool = new pg.Pool({ ...clientConfig(options.url), max: size - 3, idleTimeoutMillis: 60_000 })
+      this.#pool = new Pool({ ...clientConfig(options.url), max: size - 3, idleTimeoutMillis: 60_000 })
       this.#pool.on('error', () => {})
       this.#pool.on('connect', (client) => client.on('error', () => {}))
     }

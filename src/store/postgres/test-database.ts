@@ -6,10 +6,10 @@
  * D2. Run time in a test database is as T1 and T2 of `test-time.ts` have it.
  */
 import { createHash } from 'node:crypto'
-import pg from 'pg'
 import { InvalidInputError, NoDatabaseError, StetError } from '../../core/errors.js'
 import { newId } from '../../core/ids.js'
 import { defaultSchema } from '../../core/schema-name.js'
+import { Client } from '../pg.js'
 import type { WorkerLanes } from '../port.js'
 import type { TestTime, TimeReading } from '../test-time.js'
 import { intArray, textArray } from './arrays.js'
@@ -216,7 +216,7 @@ function urlOf(serverUrl: string, name: string): string {
 
 async function onServer<T>(serverUrl: string, body: (query: Ask) => Promise<T>): Promise<T> {
   urlOf(serverUrl, '')
-  const client = new pg.Client({
+  const client = new Client({
     connectionString: serverUrl,
     application_name: 'stet testing',
     connectionTimeoutMillis: 10_000,
