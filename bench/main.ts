@@ -5,7 +5,7 @@
  * `npm run bench -- flow`: claims behind limits.
  * `npm run bench -- retention`: what claims feel of the deletion of half a million runs.
  */
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, execFileSync, fork, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { Stet } from 'stet'
@@ -207,20 +207,25 @@ async function replaySpeed() {
 }
 
 /** On a server of its own that writes every statement into its log, which is then counted. */
+/** As users have it: of the command line, with TypeScript. Over a whole period of what it looks after once a minute. */
 async function idle() {
   const server = await benchServer({ log_statement: 'all' })
-  await withWorker(server, async (_stet, _url, child) => {
-    await pause(3_000)
-    const before = server.statements()
-    await pause(20_000)
-    const perSecond = (server.statements() - before) / 20
-    const { rss } = await new Promise<{ rss: number }>((resolve) => {
-      child.once('message', (message) => resolve(message as { rss: number }))
-      child.send('memory')
-    })
-    report('idle worker: statements/s', perSecond.toFixed(2), perSecond, { atMost: 0.5 })
-    report('idle worker: memory MB', (rss / 1e6).toFixed(0), rss / 1e6, { atMost: 90 })
-  })
+  const url = await server.database()
+  const stet = new Stet({ url })
+  await stet.migrate()
+  await stet.close()
+  const [main, file] = ['../dist/cli/main.js', './workflows.ts'].map((path) => new URL(path, import.meta.url).pathname)
+  const child = spawn(process.execPath, [main!, 'worker', file!, '-d', url], { stdio: ['ignore', 'ignore', 'pipe'] })
+  await new Promise((resolve) => child.stderr.once('data', resolve))
+  child.stderr.resume()
+  await pause(5_000)
+  const before = server.statements()
+  await pause(60_000)
+  const perSecond = (server.statements() - before) / 60
+  const mb = Number(execFileSync('ps', ['-o', 'rss=', '-p', String(child.pid)], { encoding: 'utf8' })) / 1_000
+  report('idle worker: statements/s', perSecond.toFixed(2), perSecond, { atMost: 0.5 })
+  report('idle worker: memory MB', mb.toFixed(0), mb, { atMost: 90 })
+  await stopWorker(child)
   await server.stop()
 }
 
