@@ -18,6 +18,7 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join, posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { rolldown } from 'rolldown'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { testDatabase } from './support/server.js'
 
@@ -272,6 +273,56 @@ describe.each([
     'tsc passes with %s',
     async (_, options) => {
       expect(await typecheck(folder, options)).toMatchObject({ code: 0, out: '' })
+    },
+    patienceMs,
+  )
+})
+
+describe('a server that somebody has bundled', () => {
+  const source = `import { Stet, workflow } from 'stet'
+const greet = workflow('greet', (ctx, name: string) => ctx.step('greet', () => 'hello ' + name))
+const stet = new Stet({ url: process.env.DATABASE_URL })
+await stet.migrate()
+const worker = stet.worker({ workflows: [greet] })
+await worker.start()
+console.log(await stet.execute(greet, 'bob'))
+await worker.stop()
+await stet.close()
+`
+  const more = { DATABASE_URL: database.url }
+  let folder: string
+  beforeAll(async () => {
+    folder = project('bundled', 'module')
+    mkdirSync(join(folder, 'src'))
+    writeFileSync(join(folder, 'src/server.ts'), source)
+    const bundle = await rolldown({
+      input: join(folder, 'src/server.ts'),
+      platform: 'node',
+      cwd: folder,
+      logLevel: 'silent',
+    })
+    await bundle.write({ dir: join(folder, 'dist'), entryFileNames: 'server.mjs', codeSplitting: false })
+    expect(readFileSync(join(folder, 'dist/server.mjs'), 'utf8')).not.toMatch(/from ['"](stet|pg|superjson)['"]/)
+  }, patienceMs)
+
+  test(
+    'works where the package is installed',
+    async () => {
+      expect((await run(folder, more, process.execPath, 'dist/server.mjs')).out).toBe('hello bob\n')
+    },
+    patienceMs,
+  )
+
+  test(
+    'elsewhere it says what is missing, and what to do',
+    async () => {
+      const bare = join(box, 'bare')
+      mkdirSync(bare)
+      cpSync(join(folder, 'dist/server.mjs'), join(bare, 'server.mjs'))
+      const { code, err } = await begin(bare, more, process.execPath, 'server.mjs').ended
+      expect(code).toBe(1)
+      expect(err).toContain('Leave "stet" out of the bundle')
+      expect(err).toContain("code: 'not_installed'")
     },
     patienceMs,
   )

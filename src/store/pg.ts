@@ -3,10 +3,20 @@
  * Node 20 loads all of fetch, 25 ms and 5 MB in each thread. Where there is a `navigator`, as in later Nodes, it asks that.
  */
 import { createRequire } from 'node:module'
+import { isBundled } from '../core/package.js'
 
-export const { Client, Pool } = load()
+type Driver = Pick<typeof import('pg'), 'Client' | 'Pool'>
 
-function load(): typeof import('pg') {
+let loaded: Promise<Driver> | undefined
+
+/** The driver. Loaded when it is first needed; in one go, so that nobody sees the navigator. */
+export function loadPg(): Promise<Driver> {
+  // Whoever bundles has to find it in an import.
+  loaded ??= isBundled ? import('pg') : Promise.resolve(load())
+  return loaded
+}
+
+function load(): Driver {
   const require = createRequire(import.meta.url)
   if ('navigator' in globalThis) return require('pg')
   Object.defineProperty(globalThis, 'navigator', { value: { userAgent: 'Node.js' }, configurable: true })

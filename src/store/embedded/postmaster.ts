@@ -23,7 +23,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { InvalidInputError, NoDatabaseError } from '../../core/errors.js'
-import { Client } from '../pg.js'
+import { loadPg } from '../pg.js'
 import { spawnAs } from './account.js'
 import { executable } from './binaries.js'
 import { cannotRun, readPassword, superuser } from './cluster.js'
@@ -102,6 +102,7 @@ function isPassing(error: unknown): boolean {
 
 async function greet(layout: Layout, at: { pid: number; port: number }, started: boolean): Promise<EmbeddedServer> {
   const url = `postgres://${superuser}:${encodeURIComponent(readPassword(layout))}@127.0.0.1:${at.port}/postgres`
+  const { Client } = await loadPg()
   const client = new Client({ connectionString: url, connectionTimeoutMillis: connectTimeoutMs, ssl: false })
   client.on('error', () => undefined) // a server that ends while we say goodbye
   try {

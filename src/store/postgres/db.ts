@@ -8,7 +8,7 @@
 import type pg from 'pg'
 import { NoDatabaseError } from '../../core/errors.js'
 import { defaultSchema } from '../../core/schema-name.js'
-import { Client, Pool } from '../pg.js'
+import { loadPg } from '../pg.js'
 import { namesOf } from './schema.js'
 
 export interface DbOptions {
@@ -145,6 +145,7 @@ export class Lane {
   }
 
   async #open(): Promise<pg.Client> {
+    const { Client } = await loadPg()
     const client = new Client(clientConfig(this.#url))
     const lost = () => {
       if (this.#client !== client) return
@@ -181,7 +182,8 @@ export class Db {
   /** Starts and claims: short, and somebody waits for them. */
   readonly calls: Lane
   readonly #name: (query: Query) => pg.QueryConfig
-  readonly #pool: pg.Pool | null
+  readonly #poolConfig: pg.PoolConfig | null
+  #pool: Promise<pg.Pool> | null = null
   readonly #only: Lane | null
   readonly #lanes: Lane[]
   readonly #onWarning: (message: string) => void
@@ -199,7 +201,7 @@ export class Db {
       this.events = this.#only
       this.rows = this.#only
       this.calls = this.#only
-      this.#pool = null
+      this.#poolConfig = null
       this.#lanes = [this.#only]
     } else {
       this.#only = null
@@ -207,9 +209,7 @@ export class Db {
       this.rows = new Lane(this)
       this.calls = new Lane(this)
       this.#lanes = [this.events, this.rows, this.calls]
-      this.#pool = new Pool({ ...clientConfig(options.url), max: size - 3, idleTimeoutMillis: 60_000 })
-      this.#pool.on('error', () => {})
-      this.#pool.on('connect', (client) => client.on('error', () => {}))
+      this.#poolConfig = { ...clientConfig(options.url), max: size - 3, idleTimeoutMillis: 60_000 }
     }
   }
 
@@ -218,10 +218,8 @@ export class Db {
   }
 
   /** A statement that belongs to no lane. */
-  query<Row = any>(query: Query): Promise<Rows<Row>> {
-    return this.#only !== null
-      ? this.#only.query(query)
-      : (this.#pool!.query<any>(this.#name(query)) as Promise<Rows<Row>>)
+  async query<Row = any>(query: Query): Promise<Rows<Row>> {
+    return this.#only !== null ? this.#only.query(query) : (await this.#connections()).query<any>(this.#name(query))
   }
 
   /** Runs `body` in a transaction of its own. `asIs` is for statements of users, whose names are theirs. */
@@ -242,7 +240,7 @@ export class Db {
         }
       })
     }
-    const client = await this.#pool!.connect()
+    const client = await (await this.#connections()).connect()
     let broken = false
     try {
       return await within(client)
@@ -290,7 +288,18 @@ export class Db {
   async close(): Promise<void> {
     this.#closing = true
     for (const wake of this.#wakeRetries) wake()
-    await Promise.all([...this.#lanes.map((lane) => lane.close()), this.#pool?.end()])
+    await Promise.all([...this.#lanes.map((lane) => lane.close()), this.#pool?.then((pool) => pool.end())])
+  }
+
+  #connections(): Promise<pg.Pool> {
+    if (this.#pool === null && this.#closing) throw new Error('the connections are closed')
+    this.#pool ??= loadPg().then(({ Pool }) => {
+      const pool = new Pool(this.#poolConfig!)
+      pool.on('error', () => {})
+      pool.on('connect', (client) => client.on('error', () => {}))
+      return pool
+    })
+    return this.#pool
   }
 
   #pause(ms: number): Promise<void> {

@@ -9,7 +9,7 @@ import { createHash } from 'node:crypto'
 import { InvalidInputError, NoDatabaseError, StetError } from '../../core/errors.js'
 import { newId } from '../../core/ids.js'
 import { defaultSchema } from '../../core/schema-name.js'
-import { Client } from '../pg.js'
+import { loadPg } from '../pg.js'
 import type { WorkerLanes } from '../port.js'
 import type { TestTime, TimeReading } from '../test-time.js'
 import { intArray, textArray } from './arrays.js'
@@ -216,6 +216,7 @@ function urlOf(serverUrl: string, name: string): string {
 
 async function onServer<T>(serverUrl: string, body: (query: Ask) => Promise<T>): Promise<T> {
   urlOf(serverUrl, '')
+  const { Client } = await loadPg()
   const client = new Client({
     connectionString: serverUrl,
     application_name: 'stet testing',
