@@ -206,8 +206,10 @@ async function replaySpeed() {
   })
 }
 
-/** On a server of its own that writes every statement into its log, which is then counted. */
-/** As users have it: of the command line, with TypeScript. Over a whole period of what it looks after once a minute. */
+/**
+ * A worker as users have it: of the command line, with TypeScript. On a server of its own that writes every statement
+ * into its log, which is then counted, over a whole period of what a worker looks after once a minute.
+ */
 async function idle() {
   const server = await benchServer({ log_statement: 'all' })
   const url = await server.database()

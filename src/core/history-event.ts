@@ -59,7 +59,8 @@ export function fromExport(event: HistoryEvent): RecordedEvent {
   for (const key of Object.keys(data)) {
     if (key === 'encoded') payload = data[key]
     else if (key === field) payload ??= JSON.stringify(data[key])
-    else {
+    // To assign it would change what the facts are; whoever wrote the file wrote it by hand.
+    else if (key !== '__proto__') {
       facts[key] = dateFacts.has(key) ? Date.parse(data[key]) : data[key]
       hasFacts = true
     }

@@ -4,7 +4,6 @@
  * A *lane* is one connection that one kind of statement has for itself, so that a flush never waits behind a long
  * read. With a pool of size 1 all lanes are the same connection; nothing may hold one while it waits for another.
  */
-
 import type pg from 'pg'
 import { NoDatabaseError } from '../../core/errors.js'
 import { defaultSchema } from '../../core/schema-name.js'
