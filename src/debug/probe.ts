@@ -230,14 +230,25 @@ declare global {
 
 /** Of what surrounds a function: functions are rather what it calls than what it works on. */
 function closureText(scope: object): [string, string][] {
-  return scopeText(Object.fromEntries(Object.entries(scope).filter(([, value]) => typeof value !== 'function')))
+  return scopeText(Object.fromEntries(variablesOf(scope).filter(([, value]) => typeof value !== 'function')))
 }
 
 function scopeText(scope: object): [string, string][] {
-  return Object.entries(scope)
+  return variablesOf(scope)
     .filter(([name, value]) => name !== 'arguments' && !name.startsWith('__') && !isCtx(value) && !definition(value))
     .slice(0, maxLocals)
     .map(([name, value]) => [name, valueText(value)])
+}
+
+/** One by one: since Node 22 a variable that is declared further down refuses to be read, and only that one. */
+function variablesOf(scope: object): [string, unknown][] {
+  return Object.keys(scope).flatMap((name) => {
+    try {
+      return [[name, scope[name as keyof typeof scope]]]
+    } catch {
+      return []
+    }
+  })
 }
 
 /** A value on one line, for people. */

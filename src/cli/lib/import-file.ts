@@ -4,11 +4,13 @@
  * A file that imports 'stet' may get a copy of the package of its own (the CommonJS loader of tsx makes one): whatever
  * is looked for in it is recognised by a brand, never by identity.
  */
+import inspector from 'node:inspector'
 import Module, { createRequire } from 'node:module'
 import { extname, relative, sep } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { firstUserFrame } from '../../core/callsite.js'
 import { installRuntime } from '../../core/runtime.js'
+import { withoutCompilerThread } from '../../settings.js'
 import { LoadError } from './errors.js'
 
 let ready: Promise<void> | undefined
@@ -19,7 +21,11 @@ function loadTypeScript(): Promise<void> {
   ready ??= (async () => {
     // What the files will import is loaded before there are hooks: those would take 100 ms over it.
     await import('../../stet.js')
-    if ('registerHooks' in Module) (await import('tsx/esm/api')).register()
+    if ('registerHooks' in Module) {
+      const api = () => import('tsx/esm/api')
+      const { register } = await (inspector.url() === undefined ? api() : withoutCompilerThread(api))
+      register()
+    }
     // Where hooks run in a thread of their own it has all that they need: loading it here as well, which the API of tsx
     // does, takes 50 ms. The data may be anything; without any, tsx takes itself for a `--loader`.
     else Module.register('tsx/esm', { parentURL: import.meta.url, data: {} })
