@@ -20,6 +20,7 @@ import { type RecordedError, recordError, reviveError } from './codec/recorded-e
 import { tooLarge, unreadable } from './codec/refuse.js'
 import { serialize } from './codec/serialize.js'
 import type { SerializationError } from './errors.js'
+import { parseJson } from './json.js'
 
 export { maxDepth, maxPayloadBytes } from './codec/limits.js'
 export { type RecordedError, recordError, reviveError } from './codec/recorded-error.js'
@@ -107,7 +108,7 @@ function parse(text: string, start: number, limit: number): unknown {
   if (json.length > longText && bracketsDeeper(json, limit)) throw tooDeepToRead(limit)
   let value: unknown
   try {
-    value = JSON.parse(json)
+    value = parseJson(json)
   } catch (error) {
     throw damaged(error, text)
   }

@@ -1,6 +1,7 @@
 /** The forms that events have outside: for people and programs, and in exported files. */
 import { decode, decodeError } from './codec.js'
 import { type EventFacts, type EventType, payloadField, type RecordedEvent } from './events.js'
+import { parseJson } from './json.js'
 import type { HistoryEvent } from './types.js'
 
 const errorFields = new Set(['error'])
@@ -24,7 +25,7 @@ export function toExport(event: RecordedEvent): HistoryEvent {
   if (event.payload !== null) {
     // Plain payloads are JSON text and are shown as what they are; tagged ones keep their text.
     if (field === undefined || event.payload.startsWith('~')) data.encoded = event.payload
-    else data[field] = JSON.parse(event.payload)
+    else data[field] = parseJson(event.payload)
   }
   return withData(event, data)
 }

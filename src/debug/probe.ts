@@ -240,13 +240,13 @@ function scopeText(scope: object): [string, string][] {
     .map(([name, value]) => [name, valueText(value)])
 }
 
-/** One by one: since Node 22 a variable that is declared further down refuses to be read, and only that one. */
+/** One by one: since Node 22 a variable refuses to be read before its declaration has run; it is undefined till then. */
 function variablesOf(scope: object): [string, unknown][] {
-  return Object.keys(scope).flatMap((name) => {
+  return Object.keys(scope).map((name) => {
     try {
-      return [[name, scope[name as keyof typeof scope]]]
+      return [name, scope[name as keyof typeof scope]]
     } catch {
-      return []
+      return [name, undefined]
     }
   })
 }
@@ -265,8 +265,8 @@ export function valueText(value: unknown): string {
       compact: true,
       customInspect: false,
     })
-    // What the engine has noted at a promise is nobody else's business; nor is that an async function returns one.
-    return types.isPromise(target) ? text.replace(/^Promise \{ (.*?),? (\[Symbol\(stet\..*)?\}$/s, '$1') : text
+    // What the engine has noted at a promise is nobody else’s business; nor is that an async function returns one.
+    return types.isPromise(target) ? text.replace(/^Promise \{ (.*?),? (\[?Symbol\(stet\..*)?\}$/s, '$1') : text
   } catch (error) {
     return `[cannot be shown: ${(error as Error).message}]`
   }

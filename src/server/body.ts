@@ -1,3 +1,4 @@
+import { parseJson } from '../core/json.js'
 import { HttpError } from './problems.js'
 
 /**
@@ -13,7 +14,7 @@ export async function readBody(request: Request, maxBytes: number): Promise<unkn
   const text = await readText(request, maxBytes)
   if (text.trim() === '') return {}
   try {
-    return JSON.parse(text)
+    return parseJson(text)
   } catch (error) {
     throw new HttpError(400, 'invalid_json', `expected JSON in the body (${(error as Error).message.slice(0, 200)}).`)
   }

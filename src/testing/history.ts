@@ -5,6 +5,7 @@ import { InvalidInputError } from '../core/errors.js'
 import type { EventType, RecordedEvent } from '../core/events.js'
 import type { Outcome } from '../core/execution.js'
 import { fromHistoryFile } from '../core/history-file.js'
+import { parseJson } from '../core/json.js'
 import { installRuntime } from '../core/runtime.js'
 import type { AnyWorkflow, RunStatus } from '../core/types.js'
 import { definition } from '../core/workflow.js'
@@ -79,7 +80,7 @@ async function read(history: string | object): Promise<ReturnType<typeof fromHis
   const text = isText ? history : await readFile(history, 'utf8')
   let document: unknown
   try {
-    document = JSON.parse(text)
+    document = parseJson(text)
   } catch (error) {
     throw new InvalidInputError(`${what}: expected JSON, as \`stet export\` writes it: ${(error as Error).message}`)
   }

@@ -4,6 +4,7 @@ import { describeRow } from '../../client/describe.js'
 import { RunNotFoundError } from '../../core/errors.js'
 import type { RecordedEvent } from '../../core/events.js'
 import { type ExportedRun, fromHistoryFile } from '../../core/history-file.js'
+import { parseJson } from '../../core/json.js'
 import { UsageError } from './errors.js'
 import type { DatabaseOptions } from './options.js'
 
@@ -42,7 +43,7 @@ export function readHistoryFile(target: string): FoundHistory | null {
   if (statSync(target, { throwIfNoEntry: false })?.isFile()) {
     let document: unknown
     try {
-      document = JSON.parse(readFileSync(target, 'utf8'))
+      document = parseJson(readFileSync(target, 'utf8'))
     } catch (error) {
       throw new UsageError(`${target}: expected a history as JSON (${(error as Error).message}).`)
     }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { durationMs } from '../../core/duration.js'
 import { checkName } from '../../core/ids.js'
+import { parseJson } from '../../core/json.js'
 import { checkSchema } from '../../core/schema-name.js'
 import type { Attributes, Duration } from '../../core/types.js'
 import { UsageError } from './errors.js'
@@ -153,7 +154,7 @@ export function readJson(given: string | undefined, what: string): unknown {
     }
   }
   try {
-    return JSON.parse(text)
+    return parseJson(text)
   } catch (error) {
     const bare = source === null && /^[\w .-]+$/.test(text) ? ` For text, write '"${text}"'.` : ''
     throw new UsageError(

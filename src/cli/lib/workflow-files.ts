@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { dirname, relative, resolve } from 'node:path'
 import { StetError } from '../../core/errors.js'
+import { parseJson } from '../../core/json.js'
 import type { AnyWorkflow } from '../../core/types.js'
 import { type Definition, definition } from '../../core/workflow.js'
 import { readSettings } from '../../settings.js'
@@ -107,7 +108,7 @@ async function loadDag(file: string, modules: ReadonlyMap<string, Record<string,
     }
   }
   try {
-    return dagFromJSON(JSON.parse(readFileSync(file, 'utf8')), tasks)
+    return dagFromJSON(parseJson(readFileSync(file, 'utf8')), tasks)
   } catch (error) {
     const hint =
       error instanceof StetError && origins.size === 0
