@@ -41,15 +41,12 @@ export function environmentApart(): NodeJS.ProcessEnv {
   return env
 }
 
-/**
- * Loads what loads esbuild. That compiles in a thread of its own, unless it is told not to when it is loaded; and where a
- * debugger is waited for, such a thread waits as well, for one that never comes.
- */
-export async function withoutCompilerThread<T>(load: () => Promise<T>): Promise<T> {
+/** Loads what loads esbuild: that compiles in a thread of its own, unless it is told not to when it is loaded. */
+export function withoutCompilerThread<T>(load: () => T): T {
   const { ESBUILD_WORKER_THREADS: before } = process.env
   process.env.ESBUILD_WORKER_THREADS = '0'
   try {
-    return await load()
+    return load()
   } finally {
     if (before === undefined) delete process.env.ESBUILD_WORKER_THREADS
     else process.env.ESBUILD_WORKER_THREADS = before

@@ -1,7 +1,5 @@
 /** JSON text that may hold anybody's keys. */
 
-const escapedKey = /([{,]\s*)"((?:[^"\\]*\\.)+[^"\\]*)"(?=\s*:)/gs
-
 /**
  * `JSON.parse`, also where that cannot be trusted: with V8 12.8 and later (Node 24, 26), once `{"a":[],"\\":0}` was read,
  * `{"a":1,"\"":2}` comes back with the key `\`. A key that is written with an escape is taken for one known at this place
@@ -17,20 +15,47 @@ function misreadsKeys(): boolean {
 
 /** Reads the text with names of ours where keys have escapes, and puts the keys in their places afterwards. */
 export function parseWithoutEscapedKeys(text: string): any {
-  if (!text.includes('\\')) return JSON.parse(text)
+  const keys = escapedKeys(text)
+  if (keys.length === 0) return JSON.parse(text)
   let mark = 'key '
   while (text.includes(mark)) mark += '_'
-  const keys: string[] = []
-  const safe = text.replace(escapedKey, (_, before: string, key: string) => `${before}"${mark}${keys.push(key) - 1}"`)
-  if (keys.length === 0) return JSON.parse(text)
+  const names = new Map<string, string>()
+  let safe = ''
+  let done = 0
   try {
-    const names = new Map(keys.map((key, i) => [`${mark}${i}`, JSON.parse(`"${key}"`) as string]))
-    return withNames(JSON.parse(safe), names)
+    for (const [i, { open, close }] of keys.entries()) {
+      names.set(`${mark}${i}`, JSON.parse(text.slice(open, close + 1)))
+      safe += `${text.slice(done, open)}"${mark}${i}"`
+      done = close + 1
+    }
+    return withNames(JSON.parse(safe + text.slice(done)), names)
   } catch {
     // What is wrong, and where, is said of the text as it was given.
     return JSON.parse(text)
   }
 }
+
+/** Where the quotes of the keys are that have a backslash. Texts are long: nothing but quotes and backslashes is looked at. */
+function escapedKeys(text: string): { open: number; close: number }[] {
+  const found: { open: number; close: number }[] = []
+  let slash = text.indexOf('\\')
+  let open = slash === -1 ? -1 : text.indexOf('"')
+  while (open !== -1 && slash !== -1) {
+    let close = text.indexOf('"', open + 1)
+    const isEscaped = slash < close
+    while (slash !== -1 && slash < close) {
+      if (close === slash + 1) close = text.indexOf('"', slash + 2)
+      slash = text.indexOf('\\', slash + 2)
+    }
+    if (close === -1) break
+    colon.lastIndex = close + 1
+    if (isEscaped && colon.test(text)) found.push({ open, close })
+    open = text.indexOf('"', close + 1)
+  }
+  return found
+}
+
+const colon = /\s*:/y
 
 /** In place; a loop, since JSON nests deeper than calls do. */
 function withNames(root: unknown, names: ReadonlyMap<string, string>): unknown {

@@ -63,6 +63,7 @@ interface Paused {
 }
 
 const maxFrames = 12
+const maxItems = 20
 const maxLocals = 60
 /** Stops in one turn: a loop over thousands of items is not followed to its end. */
 const maxStops = 400
@@ -257,19 +258,47 @@ export function valueText(value: unknown): string {
   try {
     if (types.isNativeError(target)) return `${target.name}: ${target.message}`
     if (typeof target === 'function') return `[function ${target.name || 'without a name'}]`
-    const text = inspect(target, {
-      depth: 3,
-      maxArrayLength: 20,
-      maxStringLength: 300,
-      breakLength: Number.POSITIVE_INFINITY,
-      compact: true,
-      customInspect: false,
-    })
-    // What the engine has noted at a promise is nobody else’s business; nor is that an async function returns one.
-    return types.isPromise(target) ? text.replace(/^Promise \{ (.*?),? (\[?Symbol\(stet\..*)?\}$/s, '$1') : text
+    const text = withoutNotes(target, () =>
+      inspect(target, {
+        depth: 3,
+        maxArrayLength: maxItems,
+        maxStringLength: 300,
+        breakLength: Number.POSITIVE_INFINITY,
+        compact: true,
+        customInspect: false,
+      }),
+    )
+    // That an async function returns a promise is nothing new.
+    return types.isPromise(target) ? text.replace(/^Promise \{\s+(.*?)\s+\}$/s, '$1') : text
   } catch (error) {
     return `[cannot be shown: ${(error as Error).message}]`
   }
+}
+
+/** What the engine has noted at promises is nobody else's business: it is away while `show` runs. */
+function withoutNotes<T>(value: unknown, show: () => T): T {
+  const taken: [any, symbol, unknown][] = []
+  for (const promise of promisesIn(value, 3)) {
+    for (const symbol of Object.getOwnPropertySymbols(promise)) {
+      if (!symbol.description?.startsWith('stet.')) continue
+      taken.push([promise, symbol, promise[symbol]])
+      delete promise[symbol]
+    }
+  }
+  try {
+    return show()
+  } finally {
+    for (const [promise, symbol, note] of taken) promise[symbol] = note
+  }
+}
+
+/** In lists and objects, as far as they are shown; no getter of theirs is run. */
+function promisesIn(value: unknown, depth: number): any[] {
+  if (types.isPromise(value)) return [value]
+  if (depth === 0 || typeof value !== 'object' || value === null) return []
+  if (types.isProxy(value) || ArrayBuffer.isView(value)) return []
+  const keys = Array.isArray(value) ? value.slice(0, maxItems).keys() : Object.keys(value)
+  return [...keys].flatMap((key) => promisesIn(Object.getOwnPropertyDescriptor(value, key)?.value, depth - 1))
 }
 
 /** `this` of a function that is not strict: a primitive in a box. */

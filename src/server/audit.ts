@@ -5,7 +5,9 @@
  *     has the code of its error in `details.error`.
  * A2. No payload goes on record, and no words of anybody's: those are in the histories, encoded where a codec is used.
  */
+
 import { StetError } from '../core/errors.js'
+import { parseJson } from '../core/json.js'
 import type { Overview } from '../store/overview.js'
 import type { Who } from './access.js'
 
@@ -82,7 +84,7 @@ function recordable(details: Record<string, unknown>): Record<string, unknown> {
   const text = JSON.stringify(details, (_, value) =>
     typeof value === 'string' ? value.replaceAll('\u0000', '').toWellFormed().slice(0, 1_000) : value,
   )
-  const parsed = JSON.parse(text)
+  const parsed = parseJson(text)
   return text.length > 20_000 ? { note: 'too long to be kept' } : cleanKeys(parsed)
 }
 

@@ -3,9 +3,11 @@
  * Node 20 loads all of fetch, 25 ms and 5 MB in each thread. Where there is a `navigator`, as in later Nodes, it asks that.
  */
 import { createRequire } from 'node:module'
+import type pg from 'pg'
+import { parseJson } from '../core/json.js'
 import { isBundled } from '../core/package.js'
 
-type Driver = Pick<typeof import('pg'), 'Client' | 'Pool'>
+type Driver = Pick<typeof import('pg'), 'Client' | 'Pool' | 'types'>
 
 let loaded: Promise<Driver> | undefined
 
@@ -24,5 +26,15 @@ function load(): Driver {
     return require('pg')
   } finally {
     delete (globalThis as { navigator?: unknown }).navigator
+  }
+}
+
+const jsonTypes: ReadonlySet<number> = new Set([114, 3802])
+
+/** How columns are read: as `pg` does, and JSON with the keys that it has. */
+export function columnTypes({ types }: Driver): pg.CustomTypesConfig {
+  return {
+    getTypeParser: (type: number, format?: any) =>
+      jsonTypes.has(type) && format !== 'binary' ? parseJson : types.getTypeParser(type, format),
   }
 }

@@ -99,14 +99,20 @@ test('a run of the database: its history is read before, and nothing is written,
 })
 
 /** VS Code attaches itself to every process of Node that it starts: by NODE_OPTIONS, before the first line. */
-const underEditor = () => ({ ...apart, env: { NODE_OPTIONS: '--inspect-wait=127.0.0.1:0' } })
+const underEditor = (cwd = apart.cwd) => ({ cwd, env: { NODE_OPTIONS: '--inspect-wait=127.0.0.1:0' } })
 
-test('in a process that a debugger holds already: its breakpoints, and no stop of ours', async () => {
-  const { stops, code } = await debug(['o-1.json'], 'workflows/order.ts:6', 0, underEditor())
-  expect(stops.map(({ at }) => at)).toEqual(['order.ts:6'])
-  expect(stops[0]!.locals).toMatchObject({ total: 21 })
-  expect(code).toBe(0)
-})
+// Each kind of package has its TypeScript compiled in another way.
+test.each(['module', 'none'] as const)(
+  'in a process that a debugger holds already: its breakpoints, and no stop of ours (%s)',
+  async (kind) => {
+    const history = readFileSync(join(apart.cwd, 'o-1.json'), 'utf8')
+    const cwd = project(kind, { 'workflows/order.ts': order, 'o-1.json': history })
+    const { stops, code } = await debug(['o-1.json'], 'workflows/order.ts:6', 0, underEditor(cwd))
+    expect(stops.map(({ at }) => at)).toEqual(['order.ts:6'])
+    expect(stops[0]!.locals).toMatchObject({ total: 21 })
+    expect(code).toBe(0)
+  },
+)
 
 test('the launch configuration that init writes: its arguments, under such a debugger', async () => {
   const cwd = project('module')

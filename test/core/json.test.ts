@@ -66,6 +66,15 @@ describe('as JSON.parse reads it', () => {
     expect(value).toBe(1)
   })
 
+  test('as many escapes as a payload can have, in its values and in its keys', () => {
+    const many = ['a', '\\'.repeat(4_000_000)]
+    expect(parseWithoutEscapedKeys(JSON.stringify(many))).toEqual(many)
+    const long = `${'"'.repeat(2_000_000)}`
+    expect(Object.keys(parseWithoutEscapedKeys(JSON.stringify({ a: '', [long]: 1 })))).toEqual(['a', long])
+    const wide = Object.fromEntries(Array.from({ length: 50_000 }, (_, i) => [`${i}\n`, i]))
+    expect(parseWithoutEscapedKeys(JSON.stringify(wide))).toEqual(wide)
+  })
+
   test.each(['{"\\n":1,}', '{"\\x":1}', '{"\\n":"\\u00"}', '{"\\n" 1}', '{"\\n":1', '["\\n":1]', '\\'])(
     'wrong: %s',
     (text) => {

@@ -584,8 +584,8 @@ test('the same for many: a dry run first; by a filter it is a bulk, which goes o
   const wanted = { filter: { queue: 'many' } }
   const dry = await ask(browser, '/api/bulk/cancel', { body: wanted })
   expect(dry).toMatchObject({ dryRun: true, count: 12, more: false, failed: [] })
-  expect(new Set(dry.done.map(({ id }: any) => id)).size).toBe(10)
-  expect(dry.done.every(({ id }: any) => /^many-\d+$/.test(id))).toBe(true)
+  const newest = await stet.list({ queue: 'many', limit: 10 })
+  expect(dry.done.map(({ id }: any) => id)).toEqual(newest.runs.map(({ id }) => id))
   expect((await stet.list({ queue: 'many', status: ['cancelled'] })).runs).toEqual([])
 
   const { bulk } = await ask(browser, '/api/bulk/cancel', {

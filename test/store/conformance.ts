@@ -54,6 +54,20 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
       expect(await s.store.history('run_b')).toEqual([])
     })
 
+    test('attributes have the names that they were given', async () => {
+      await using s = await scene()
+      // In this order: some engines read a name for the one that they read before.
+      const all = [
+        { '!': ['x'], '\\': 0 },
+        { '!': 1, '"': 2 },
+        { a: 1, '"\\"': true, é: null },
+      ]
+      for (const [i, attributes] of all.entries()) await s.start({ runId: `run_${i}`, attributes })
+      for (const [i, attributes] of all.entries()) {
+        expect((await s.row(`run_${i}`)).attributes).toEqual(attributes)
+      }
+    })
+
     test('an id stands for one open run, and the answer says what stands there', async () => {
       await using s = await scene()
       await s.start({ runId: 'run_a', id: 'order-1' })

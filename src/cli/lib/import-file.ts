@@ -21,11 +21,7 @@ function loadTypeScript(): Promise<void> {
   ready ??= (async () => {
     // What the files will import is loaded before there are hooks: those would take 100 ms over it.
     await import('../../stet.js')
-    if ('registerHooks' in Module) {
-      const api = () => import('tsx/esm/api')
-      const { register } = await (inspector.url() === undefined ? api() : withoutCompilerThread(api))
-      register()
-    }
+    if ('registerHooks' in Module) loadCompiler('tsx/esm/api').register()
     // Where hooks run in a thread of their own it has all that they need: loading it here as well, which the API of tsx
     // does, takes 50 ms. The data may be anything; without any, tsx takes itself for a `--loader`.
     else Module.register('tsx/esm', { parentURL: import.meta.url, data: {} })
@@ -33,14 +29,20 @@ function loadTypeScript(): Promise<void> {
   return ready
 }
 
-/**
- * A package that is not a module has its .ts files loaded by require: the other half of the loader. It is itself loaded
- * as CommonJS: as a module it takes twice as long.
- */
+/** A package that is not a module has its .ts files loaded by require: the other half of the loader. */
 function requireTypeScript(): void {
   if (requires) return
   requires = true
-  createRequire(import.meta.url)('tsx/cjs/api').register()
+  loadCompiler('tsx/cjs/api').register()
+}
+
+/**
+ * As CommonJS: as a module it takes twice as long. Where a debugger is waited for, a thread of the compiler's would wait for one as
+ * well, which never comes.
+ */
+function loadCompiler(api: 'tsx/esm/api' | 'tsx/cjs/api'): { register: () => unknown } {
+  const load = () => createRequire(import.meta.url)(api)
+  return inspector.url() === undefined ? load() : withoutCompilerThread(load)
 }
 
 /**
@@ -53,7 +55,7 @@ export async function importFile(path: string): Promise<Record<string, unknown>>
     if (isTypeScript) await loadTypeScript()
     // Node 20 cannot import a .cts through hooks; require can.
     const required = extname(path) === '.cts'
-    // It comes to run at a later tick than this one: the hooks have a thread of their own, which begins at once.
+    // It comes to run at a later tick than this one. On Node 20 the hooks have a thread of their own, which begins at once.
     const imported = required ? null : import(pathToFileURL(path).href)
     if (isTypeScript) requireTypeScript()
     process.setSourceMapsEnabled(true)

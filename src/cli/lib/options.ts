@@ -126,7 +126,7 @@ export function addAttribute(value: string, before: Attributes = {}): Attributes
   const text = value.slice(at + 1)
   let parsed: any = text
   try {
-    parsed = JSON.parse(text)
+    parsed = parseJson(text)
   } catch {
     // Plain text, as it mostly is.
   }

@@ -1,4 +1,5 @@
 /** The writes of a worker to histories, fenced: by the worker's entry, the run's owner and claim, and the event before. */
+import { parseJson } from '../../core/json.js'
 import type { AppendAnswer, AppendEvent } from '../port.js'
 import { type Run, record, type State } from './state.js'
 
@@ -66,7 +67,7 @@ function startChild(state: State, parent: Run, { op, child }: AppendEvent, at: n
     },
     {
       status: 'pending',
-      attributes: attributes === null ? null : JSON.parse(attributes),
+      attributes: attributes === null ? null : parseJson(attributes),
       parent: { runId: parent.runId, op, close: child!.parentClosePolicy },
     },
   )

@@ -5,7 +5,9 @@
  * M2. What comes in is copied, and so is what goes out: nobody outside holds a row. Payloads are text.
  * M3. Histories have no holes: the event with seq n is at place n - 1.
  */
+
 import type { EventType, RecordedEvent } from '../../core/events.js'
+import { parseJson } from '../../core/json.js'
 import type { Attributes, RunStatus } from '../../core/types.js'
 import type { LimitRule, LimitTarget } from '../limits.js'
 import type { InboxMessage, QueryAnswer, QueryRequest, RunRow, WorkerInfo } from '../port.js'
@@ -235,10 +237,10 @@ export function makeReady(run: Run, due: number): void {
 }
 
 export function eventOf({ batch: _batch, facts, ...event }: StoredEvent): RecordedEvent {
-  return { ...event, facts: facts === null ? null : JSON.parse(facts) }
+  return { ...event, facts: facts === null ? null : parseJson(facts) }
 }
 
 /** As JSON keeps it. */
 export function copyOf<T>(value: T): T {
-  return value === null ? value : JSON.parse(JSON.stringify(value))
+  return value === null ? value : parseJson(JSON.stringify(value))
 }

@@ -5,8 +5,10 @@
  * What a call does is done at once; its answer comes a turn of the event loop later, and the hints that speak of it one
  * more: whoever asks can be overtaken in between, as with a store that is elsewhere.
  */
+
 import { originals } from '../../core/determinism.js'
 import { StetError } from '../../core/errors.js'
+import { parseJson } from '../../core/json.js'
 import type { Store } from '../port.js'
 import type { TestTime } from '../test-time.js'
 import { appendEvents } from './appends.js'
@@ -118,7 +120,7 @@ export function createMemoryStore(clock: MemoryClock = new MemoryClock()): Memor
     setAttributes: (workerId, runId, claim, attributes) =>
       answer(() => {
         const run = state.owned(workerId, runId, claim)
-        if (run !== undefined) run.attributes = { ...run.attributes, ...JSON.parse(attributes) }
+        if (run !== undefined) run.attributes = { ...run.attributes, ...parseJson(attributes) }
         return run !== undefined
       }),
     tellChildren: () => answer(() => tellChildren(state)),

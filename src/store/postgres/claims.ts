@@ -1,4 +1,5 @@
 import type { RecordedEvent } from '../../core/events.js'
+import { parseJson } from '../../core/json.js'
 import type { ClaimHow } from '../limits.js'
 import { type ClaimedRun, type LoadedRun, suspectAfter, type WorkerLanes } from '../port.js'
 import { intArray, textArray } from './arrays.js'
@@ -149,7 +150,7 @@ export function toEvent(row: any): RecordedEvent {
     op: row.op,
     name: row.name,
     payload: row.payload,
-    facts: row.facts === null ? null : JSON.parse(row.facts),
+    facts: row.facts === null ? null : parseJson(row.facts),
     at: row.at,
   }
 }

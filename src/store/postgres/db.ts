@@ -7,7 +7,7 @@
 import type pg from 'pg'
 import { NoDatabaseError } from '../../core/errors.js'
 import { defaultSchema } from '../../core/schema-name.js'
-import { loadPg } from '../pg.js'
+import { columnTypes, loadPg } from '../pg.js'
 import { namesOf } from './schema.js'
 
 export interface DbOptions {
@@ -144,8 +144,8 @@ export class Lane {
   }
 
   async #open(): Promise<pg.Client> {
-    const { Client } = await loadPg()
-    const client = new Client(clientConfig(this.#url))
+    const driver = await loadPg()
+    const client = new driver.Client({ ...clientConfig(this.#url), types: columnTypes(driver) })
     const lost = () => {
       if (this.#client !== client) return
       this.#client = null
@@ -292,8 +292,8 @@ export class Db {
 
   #connections(): Promise<pg.Pool> {
     if (this.#pool === null && this.#closing) throw new Error('the connections are closed')
-    this.#pool ??= loadPg().then(({ Pool }) => {
-      const pool = new Pool(this.#poolConfig!)
+    this.#pool ??= loadPg().then((driver) => {
+      const pool = new driver.Pool({ ...this.#poolConfig!, types: columnTypes(driver) })
       pool.on('error', () => {})
       pool.on('connect', (client) => client.on('error', () => {}))
       return pool

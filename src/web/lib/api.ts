@@ -1,6 +1,7 @@
 /** Requests to the dashboard's own server. The cookie of a session goes along by itself. */
 
 /** What the server refused, or what was in the way of reaching it (`status` 0). */
+import { parseJson } from '../../core/json.ts'
 export class ApiError extends Error {
   override readonly name = 'ApiError'
   readonly status: number
@@ -50,7 +51,7 @@ async function send<T>(method: string, path: string, body: unknown, signal?: Abo
   const text = await response.text()
   let answer: any
   try {
-    answer = text === '' ? null : JSON.parse(text)
+    answer = text === '' ? null : parseJson(text)
   } catch {
     throw new ApiError(response.status, 'not_json', `The server answered with something else (${response.status}).`)
   }

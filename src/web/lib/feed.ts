@@ -7,7 +7,9 @@
  * L3. Lists have no place to go on from. At the first counts of a connection the server knows how they stand; they are
  *     read anew then, and what changes later is told.
  */
+
 import { useEffect, useRef, useSyncExternalStore } from 'react'
+import { parseJson } from '../../core/json.ts'
 import { pathWith } from './api.ts'
 import type { Counts, EventJson, RunItem } from './types.ts'
 
@@ -73,7 +75,7 @@ function connect(): void {
   set('connecting')
   const on = <T>(name: string, give: (data: T) => void) =>
     opened.addEventListener(name, (event) => {
-      if (opened === source) give(JSON.parse((event as MessageEvent<string>).data))
+      if (opened === source) give(parseJson((event as MessageEvent<string>).data))
     })
   opened.onopen = () => opened === source && set('live')
   opened.onerror = () => {

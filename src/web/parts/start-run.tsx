@@ -1,5 +1,6 @@
 import { useId, useState } from 'react'
 import { useLocation } from 'wouter'
+import { parseJson } from '../../core/json.ts'
 import { post } from '../lib/api.ts'
 import { runHref } from '../lib/find-run.ts'
 import type { Named } from '../lib/types.ts'
@@ -21,7 +22,7 @@ const nothing: Draft = { workflow: '', input: '', id: '', queue: '', delay: '', 
 function problemOf(text: string, isObject = false): string | null {
   if (text.trim() === '') return null
   try {
-    const value: unknown = JSON.parse(text)
+    const value: unknown = parseJson(text)
     const fits = !isObject || (typeof value === 'object' && value !== null && !Array.isArray(value))
     return fits ? null : 'Expected an object, as {"tenant": "acme"}.'
   } catch (error) {
@@ -36,8 +37,8 @@ async function start({ workflow, input, attributes, id, queue, delay }: Draft): 
   return post<Named>('/api/runs', {
     workflow,
     ...Object.fromEntries(given),
-    ...(input.trim() === '' ? {} : { input: JSON.parse(input) }),
-    ...(attributes.trim() === '' ? {} : { attributes: JSON.parse(attributes) }),
+    ...(input.trim() === '' ? {} : { input: parseJson(input) }),
+    ...(attributes.trim() === '' ? {} : { attributes: parseJson(attributes) }),
   })
 }
 

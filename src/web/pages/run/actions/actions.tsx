@@ -9,7 +9,7 @@ import { useSession } from '../../../lib/session.ts'
 import type { Named } from '../../../lib/types.ts'
 import { Dialog } from '../../../parts/basics.tsx'
 import type { Summary } from '../model/run-data.ts'
-import { parseJson } from './json.ts'
+import { typedJson } from './json.ts'
 import './actions.css'
 
 type Asked = 'signal' | 'pause' | 'cancel' | 'terminate' | 'resume' | 'retry' | 'move'
@@ -150,7 +150,7 @@ function SignalDialog({
       action="Send"
       onClose={onClose}
       onDone={async () =>
-        void (await post(runPath(summary.runId, '/signal'), { name, message: parseJson(message, 'message') }))
+        void (await post(runPath(summary.runId, '/signal'), { name, message: typedJson(message, 'message') }))
       }
     >
       <label className="field">

@@ -10,7 +10,7 @@ import { cutName } from '../graph/node.tsx'
 import { omittedBytes } from '../model/events.ts'
 import type { RunModel } from '../model/model.ts'
 import type { Summary } from '../model/run-data.ts'
-import { parseJson } from './json.ts'
+import { typedJson } from './json.ts'
 
 export interface Forked {
   readonly id: string
@@ -65,11 +65,11 @@ export function ForkDialog({
   const body = (dryRun: boolean) => {
     const place = /^\d+$/.test(at) && !model.byKey.has(at) ? Number(at) : at
     const set = Object.fromEntries(
-      edits.filter(({ key }) => key !== '').map(({ key, text }) => [key, parseJson(text, key)]),
+      edits.filter(({ key }) => key !== '').map(({ key, text }) => [key, typedJson(text, key)]),
     )
     return {
       ...(at === '' ? {} : { at: place }),
-      ...(input === null ? {} : { input: parseJson(input, 'input') }),
+      ...(input === null ? {} : { input: typedJson(input, 'input') }),
       ...(Object.keys(set).length === 0 ? {} : { set }),
       ...(hasChildren ? { children } : {}),
       ...(signals === 'redeliver' ? {} : { signals }),
