@@ -3,7 +3,7 @@
  * takes half a millisecond. What is loaded by need stays apart; packages are not joined in, they are dependencies.
  */
 import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { isAbsolute, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
 
@@ -14,14 +14,24 @@ const surface = ['index.ts', 'testing/index.ts', 'server/index.ts', 'cli/main.ts
 const processes = readdirSync(join(src, 'cli/programs')).map((file) => `cli/programs/${file}`)
 const forScripts = ['settings.ts', 'store/embedded/index.ts']
 
-/** Modules with all that they import, together in one file; what is in several is in the first. */
-const together = {
+/** Modules, with all that they import. */
+const reach = {
   // `stet replay` begins another process before it loads anything else.
   begin: ['cli/lib/replay/begin.ts'],
   // What a command needs that has no engine: one that works on a file, or only asks another process.
   command: ['cli/lib/program.ts', 'cli/lib/options.ts', 'cli/lib/history.ts', 'cli/lib/replay/screen.ts'],
   // What the file of a workflow imports.
   engine: ['index.ts'],
+  library: ['index.ts', 'testing/index.ts', 'server/index.ts'],
+}
+
+/** What is together in one file: what all of these reach, but for what is in a file above. */
+const together = {
+  begin: ['begin'],
+  // Apart, so that neither the library loads the command line, nor that the engine.
+  shared: ['command', 'library'],
+  command: ['command'],
+  engine: ['engine'],
 }
 
 await bundle([...surface, ...processes, ...forScripts], together)
@@ -29,9 +39,9 @@ await bundle([...surface, ...processes, ...forScripts], together)
 await bundle(['store/postgres/lease-thread.ts'], {})
 
 async function bundle(files, groups) {
-  const members = new Map(Object.keys(groups).map((name) => [name, new Set()]))
-  const found = {
-    name: 'members of groups',
+  const reached = {}
+  const finder = {
+    name: 'what is reached',
     buildEnd() {
       const add = (id, into) => {
         const info = this.getModuleInfo(id)
@@ -39,17 +49,17 @@ async function bundle(files, groups) {
         into.add(id)
         for (const each of info.importedIds) add(each, into)
       }
-      for (const [name, modules] of Object.entries(groups)) {
-        for (const each of modules) add(join(src, each), members.get(name))
+      for (const [name, modules] of Object.entries(reach)) {
+        reached[name] = new Set()
+        for (const each of modules) add(join(src, each), reached[name])
       }
     },
   }
   const bundled = await rolldown({
     input: Object.fromEntries(files.map((file) => [file.replace(/\.ts$/, ''), join(src, file)])),
     platform: 'node',
-    plugins: [found],
-    // But for what the compiler itself brings in.
-    external: /^(?!@oxc-project\/)[^./\0]/,
+    plugins: [finder],
+    external: isPackage,
     resolve: { extensionAlias: { '.js': ['.ts'] } },
     transform: { target: 'node20.19' },
     checks: { ineffectiveDynamicImport: false },
@@ -62,7 +72,16 @@ async function bundle(files, groups) {
     sourcemap: true,
     sourcemapExcludeSources: true,
     codeSplitting: {
-      groups: [...members].map(([name, ids], i) => ({ name, test: (id) => ids.has(id), priority: members.size - i })),
+      groups: Object.entries(groups).map(([name, by], i) => ({
+        name,
+        test: (id) => by.every((each) => reached[each].has(id)),
+        priority: Object.keys(groups).length - i,
+      })),
     },
   })
+}
+
+/** As written in an import: a path that was found may begin with a drive. What the compiler brings in is joined in. */
+function isPackage(id, _importer, isResolved) {
+  return !isResolved && /^(?!@oxc-project\/)[^./\0]/.test(id) && !isAbsolute(id)
 }
