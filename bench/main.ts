@@ -32,6 +32,18 @@ async function startWorker(url: string): Promise<ChildProcess> {
   return child
 }
 
+/** A worker of the command line says that it has started. @throws Error with what else it said, when it ends before */
+async function started(child: ChildProcess): Promise<void> {
+  let said = ''
+  await new Promise<void>((resolve, reject) => {
+    child.stderr!.on('data', (data) => {
+      said += data
+      if (said.includes('worker started')) resolve()
+    })
+    child.once('close', (code) => reject(new Error(`the worker ended before it had started (${code}): ${said}`)))
+  })
+}
+
 async function stopWorker(child: ChildProcess): Promise<void> {
   const ended = new Promise((resolve) => child.once('exit', resolve))
   child.kill('SIGTERM')
@@ -216,10 +228,10 @@ async function idle() {
   const stet = new Stet({ url })
   await stet.migrate()
   await stet.close()
-  const [main, file] = ['../dist/cli/main.js', './workflows.ts'].map((path) => new URL(path, import.meta.url).pathname)
-  const child = spawn(process.execPath, [main!, 'worker', file!, '-d', url], { stdio: ['ignore', 'ignore', 'pipe'] })
-  await new Promise((resolve) => child.stderr.once('data', resolve))
-  child.stderr.resume()
+  const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
+  const args = [path('../dist/cli/main.js'), 'worker', path('./workflows.ts'), '-d', url]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] })
+  await started(child)
   await pause(5_000)
   const before = server.statements()
   await pause(60_000)
