@@ -88,7 +88,7 @@ function replacing(name, build, keep = []) {
   rmSync(before, { recursive: true, force: true })
 }
 
-const recipes = ['scripts/bundle.mjs', 'tsconfig.build.json', 'tsconfig.json', 'package-lock.json']
+const recipes = ['scripts/bundle.mjs', 'package.json', 'tsconfig.build.json', 'tsconfig.json', 'package-lock.json']
 unlessStamped('dist/.stet-built', digest([...engine, ...recipes]), () =>
   replacing(
     'dist',

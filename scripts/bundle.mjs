@@ -2,12 +2,13 @@
  * Joins the modules of `src` into few files: `node scripts/bundle.mjs <folder>`. There are some 400, and to load one
  * takes half a millisecond. What is loaded by need stays apart; packages are not joined in, they are dependencies.
  */
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
 
 const [folder] = process.argv.slice(2)
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
 const src = fileURLToPath(new URL('../src/', import.meta.url))
 
 const surface = ['index.ts', 'testing/index.ts', 'server/index.ts', 'cli/main.ts']
@@ -61,7 +62,7 @@ async function bundle(files, groups) {
     plugins: [finder],
     external: isPackage,
     resolve: { extensionAlias: { '.js': ['.ts'] } },
-    transform: { target: 'node20.19' },
+    transform: { target: 'node20.19', define: { joinedVersion: JSON.stringify(version) } },
     checks: { ineffectiveDynamicImport: false },
   })
   await bundled.write({

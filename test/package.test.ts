@@ -18,6 +18,8 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join, posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
+// It comes with tsx.
+import { type BuildOptions, build } from 'esbuild'
 import { rolldown } from 'rolldown'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { testDatabase } from './support/server.js'
@@ -26,6 +28,7 @@ import { testDatabase } from './support/server.js'
 const patienceMs = 240_000
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const tsc = join(root, 'node_modules/typescript/bin/tsc')
 const box = mkdtempSync(join(tmpdir(), 'stet-package-'))
 const installed = join(box, 'installed')
@@ -230,6 +233,34 @@ describe('the tarball', () => {
     // What is left in dist of a source that was deleted shows here: `node scripts/bootstrap.mjs` builds anew.
     expect(missing).toEqual([])
   })
+
+  const dist = () => join(installed, 'node_modules/stet/dist')
+
+  test('has each module once in a process', () => {
+    const isThread = (map: string) => map.includes('lease-thread')
+    const maps = files.filter((path) => path.endsWith('.js.map') && !path.startsWith('dist/web/') && !isThread(path))
+    const sources = maps.flatMap((map) => {
+      const { sources } = JSON.parse(readFileSync(join(installed, 'node_modules/stet', map), 'utf8'))
+      return sources.map((source: string) => posix.join(posix.dirname(map), source))
+    })
+    expect(sources.filter((source, i) => sources.indexOf(source) !== i)).toEqual([])
+  })
+
+  test.each(['index.js', 'testing/index.js', 'server/index.js'])('%s loads nothing of the command line', (entry) => {
+    const packages = new Set<string>()
+    const seen = new Set<string>()
+    const visit = (file: string) => {
+      if (seen.has(file)) return
+      seen.add(file)
+      for (const [, name = ''] of readFileSync(file, 'utf8').matchAll(/^(?:import|export)\b[^;]*?"([^"\n]+)";$/gm)) {
+        if (name.startsWith('.')) visit(join(dirname(file), name))
+        else packages.add(name)
+      }
+    }
+    visit(join(dist(), entry))
+    expect([...packages]).toContain('superjson')
+    expect([...packages]).not.toContain('commander')
+  })
 })
 
 describe.each([
@@ -279,50 +310,127 @@ describe.each([
 })
 
 describe('a server that somebody has bundled', () => {
-  const source = `import { Stet, workflow } from 'stet'
+  const sources = {
+    server: `import { Stet, workflow } from 'stet'
 const greet = workflow('greet', (ctx, name: string) => ctx.step('greet', () => 'hello ' + name))
-const stet = new Stet({ url: process.env.DATABASE_URL })
-await stet.migrate()
-const worker = stet.worker({ workflows: [greet] })
-await worker.start()
-console.log(await stet.execute(greet, 'bob'))
-await worker.stop()
-await stet.close()
-`
+async function main() {
+  await using stet = new Stet({ url: process.env.DATABASE_URL })
+  if (process.argv[2] === 'ask') return console.log(typeof (await stet.start(greet, 'bob')).runId)
+  const worker = stet.worker({ workflows: [greet] })
+  await worker.start()
+  console.log(await stet.execute(greet, 'bob'))
+  await worker.stop()
+}
+main()
+`,
+    pages: `import { Stet } from 'stet'
+import { createDashboard } from 'stet/dashboard'
+async function main() {
+  await using stet = new Stet({ url: process.env.DATABASE_URL })
+  const dashboard = createDashboard(stet, { local: true })
+  for (const path of ['', 'runs', 'assets/own.js', 'openapi.json']) {
+    const response = await dashboard.fetch(new Request('http://localhost/' + path))
+    console.log(response.status, (await response.text()).replaceAll('\\n', ' '))
+  }
+}
+main()
+`,
+  }
+  /** As samples/README.md has it. */
+  const banner = { js: "const require = process.getBuiltinModule('node:module').createRequire(import.meta.url)" }
   const more = { DATABASE_URL: database.url }
   let folder: string
+
+  /** `<name>.<extension>` in `dist` of the folder. */
+  async function withEsbuild(name: string, extension: string, options: BuildOptions): Promise<void> {
+    const outfile = join(folder, `dist/${name}.${extension}`)
+    const entryPoints = [join(folder, `src/${name}.ts`)]
+    await build({
+      entryPoints,
+      outfile,
+      bundle: true,
+      platform: 'node',
+      target: 'node20',
+      logLevel: 'error',
+      ...options,
+    })
+  }
+
+  /** A folder without the package, with one of the bundles. */
+  function elsewhere(name: string, file: string): string {
+    const bare = join(box, name)
+    mkdirSync(bare)
+    cpSync(join(folder, 'dist', file), join(bare, file))
+    return bare
+  }
+
   beforeAll(async () => {
     folder = project('bundled', 'module')
     mkdirSync(join(folder, 'src'))
-    writeFileSync(join(folder, 'src/server.ts'), source)
-    const bundle = await rolldown({
-      input: join(folder, 'src/server.ts'),
-      platform: 'node',
-      cwd: folder,
-      logLevel: 'silent',
-    })
-    await bundle.write({ dir: join(folder, 'dist'), entryFileNames: 'server.mjs', codeSplitting: false })
-    expect(readFileSync(join(folder, 'dist/server.mjs'), 'utf8')).not.toMatch(/from ['"](stet|pg|superjson)['"]/)
+    for (const [name, source] of Object.entries(sources)) writeFileSync(join(folder, `src/${name}.ts`), source)
+    const input = join(folder, 'src/server.ts')
+    const transform = { target: 'node20' }
+    const bundle = await rolldown({ input, transform, platform: 'node', cwd: folder, logLevel: 'silent' })
+    await bundle.write({ dir: join(folder, 'dist'), entryFileNames: 'server.rolldown.mjs', codeSplitting: false })
+    await withEsbuild('server', 'cjs', { format: 'cjs' })
+    await withEsbuild('server', 'mjs', { format: 'esm' })
+    await withEsbuild('server', 'banner.mjs', { format: 'esm', banner })
+    await withEsbuild('pages', 'cjs', { format: 'cjs' })
+    await withEsbuild('pages', 'banner.mjs', { format: 'esm', banner })
+    const outside = /(from |require\()['"](stet|superjson)['"]/
+    for (const file of readdirSync(join(folder, 'dist'))) {
+      expect(outside.exec(readFileSync(join(folder, 'dist', file), 'utf8')), file).toBeNull()
+    }
   }, patienceMs)
 
-  test(
-    'works where the package is installed',
-    async () => {
-      expect((await run(folder, more, process.execPath, 'dist/server.mjs')).out).toBe('hello bob\n')
+  test.each(['server.rolldown.mjs', 'server.cjs', 'server.mjs'])(
+    'works where the package is installed: %s',
+    async (file) => {
+      expect((await run(folder, more, process.execPath, `dist/${file}`)).out).toBe('hello bob\n')
+    },
+    patienceMs,
+  )
+
+  test.each(['server.rolldown.mjs', 'server.cjs', 'server.banner.mjs'])(
+    'asks anywhere; its worker says what is missing, and what to do: %s',
+    async (file) => {
+      const bare = elsewhere(`bare-${file}`, file)
+      expect((await run(bare, more, process.execPath, file, 'ask')).out).toBe('string\n')
+      const { code, err } = await begin(bare, more, process.execPath, file).ended
+      expect(code).toBe(1)
+      expect(err).toContain('Leave "stet" out of the bundle')
+      expect(err).toContain("code: 'not_installed'")
     },
     patienceMs,
   )
 
   test(
-    'elsewhere it says what is missing, and what to do',
+    'takes no other version of the package',
     async () => {
-      const bare = join(box, 'bare')
-      mkdirSync(bare)
-      cpSync(join(folder, 'dist/server.mjs'), join(bare, 'server.mjs'))
-      const { code, err } = await begin(bare, more, process.execPath, 'server.mjs').ended
+      const other = elsewhere('other', 'server.cjs')
+      mkdirSync(join(other, 'node_modules/stet'), { recursive: true })
+      writeFileSync(join(other, 'node_modules/stet/package.json'), '{ "name": "stet", "version": "0.0.9" }')
+      const { code, err } = await begin(other, more, process.execPath, 'server.cjs').ended
       expect(code).toBe(1)
-      expect(err).toContain('Leave "stet" out of the bundle')
-      expect(err).toContain("code: 'not_installed'")
+      expect(err).toContain(`stet ${version} was bundled, and stet 0.0.9 is installed there`)
+    },
+    patienceMs,
+  )
+
+  test.each(['pages.cjs', 'pages.banner.mjs'])(
+    'shows pages of the package alone: %s',
+    async (file) => {
+      const there = (await run(folder, more, process.execPath, `dist/${file}`)).out.split('\n')
+      expect(there[0]).toMatch(/^200 <!doctype html>/)
+      const bare = elsewhere(`bare-${file}`, file)
+      mkdirSync(join(bare, 'dist/web/assets'), { recursive: true })
+      writeFileSync(join(bare, 'package.json'), `{ "name": "stet", "version": "${version}" }`)
+      for (const own of ['index.html', 'assets/own.js']) writeFileSync(join(bare, 'dist/web', own), 'secret')
+      const [page, runs, asset, api] = (await run(bare, more, process.execPath, file)).out.split('\n')
+      expect(page).toMatch(/^503 .*not_installed.*the package is not installed there/)
+      expect(runs).toMatch(/^503 /)
+      expect(asset).toMatch(/^404 /)
+      expect(api).toMatch(new RegExp(`^200 .*"version":"${version}"`))
     },
     patienceMs,
   )

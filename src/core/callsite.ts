@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { packageRoot } from './package.js'
 
 /** Our own folders: stacks name the sources when source maps are on. */
-const own = ['dist', 'src'].map((folder) => `${packageRoot}${folder}${sep}`)
+const own = packageRoot === null ? [] : ['dist', 'src'].map((folder) => `${packageRoot}${folder}${sep}`)
 const isOurs = (path: string) => own.some((folder) => path.startsWith(folder))
 
 const known = new Map<string, string | undefined>()

@@ -1,6 +1,6 @@
 /**
- * Where this package is. It runs from `dist/`, where its modules are joined into few files, or unbuilt from `src/`: no
- * module can find another file by its own place, so all of them ask here.
+ * Where this package is. It runs from `dist/`, where its modules are joined into few files, unbuilt from `src/`, or out
+ * of a bundle that somebody has made: no module can find another file by its own place, so all of them ask here.
  */
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -8,37 +8,45 @@ import { dirname, join, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { StetError } from './errors.js'
 
-const here = fileURLToPath(import.meta.url)
-const [, root = '', runsFrom = ''] = /^(.*[\\/])(dist|src)[\\/]/s.exec(here) ?? []
-/** Somebody's bundler has put this into a file of theirs. */
-export const isBundled = manifest(root)?.name !== 'stet'
-const found = isBundled ? installed() : root
+/** Put in by `scripts/bundle.mjs`: wherever the code goes, it knows its version. */
+declare const joinedVersion: string | undefined
 
-/** Ends with a separator; empty when there is no package, but code that was taken out of it. */
-export const packageRoot = found ?? ''
+// A bundler that makes CommonJS may leave `import.meta` empty.
+const here = import.meta.url ? fileURLToPath(import.meta.url) : __filename
+const [, home = null, runsFrom = ''] = /^(.*[\\/])(dist|src)[\\/]/s.exec(here) ?? []
+const isBundled = manifest(home)?.name !== 'stet'
+const found = isBundled ? installed() : home
+const foundVersion = manifest(found)?.version
 
-export function packageVersion(): string {
-  return manifest(packageRoot)?.version ?? 'unknown'
+export const packageVersion = typeof joinedVersion === 'string' ? joinedVersion : (foundVersion ?? 'unknown')
+
+/** Ends with a separator. Null: this is in a bundle, and this version of the package is not installed beside it. */
+export const packageRoot = isBundled && foundVersion !== packageVersion ? null : found
+
+/** @throws StetError code `not_installed`: this was bundled, and the package is not there at run time, or is another version */
+export function requirePackageRoot(): string {
+  if (packageRoot !== null) return packageRoot
+  const instead =
+    foundVersion === undefined ? 'the package is not installed there' : `stet ${foundVersion} is installed there`
+  throw new StetError(
+    'not_installed',
+    `this needs files of the package: stet ${packageVersion} was bundled, and ${instead}. Leave "stet" out of the bundle (as external), or install stet ${packageVersion} beside it.`,
+  )
 }
 
 /**
  * The file of a module that is a process or a thread of its own, by its path below `src`. One is not given the loader
  * that runs TypeScript: unbuilt, the built file is used.
- * @throws StetError code `not_installed`: this was bundled, and the package is not there at run time
+ * @throws StetError code `not_installed`
  * @example programFile('cli/programs/replay')
  */
 export function programFile(module: string): string {
-  if (found === null) {
-    throw new StetError(
-      'not_installed',
-      `stet was bundled into ${here}, but it has threads and processes that are files of the package "stet", which is not installed there. Leave "stet" out of the bundle (as external), or install it beside.`,
-    )
-  }
   const folder = isBundled || here.endsWith('.ts') ? 'dist' : runsFrom
-  return join(found, folder, `${module}.js`)
+  return join(requirePackageRoot(), folder, `${module}.js`)
 }
 
-function manifest(folder: string): { name: string; version: string } | null {
+function manifest(folder: string | null): { readonly name: string; readonly version: string } | null {
+  if (folder === null) return null
   try {
     return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
   } catch {
@@ -48,7 +56,7 @@ function manifest(folder: string): { name: string; version: string } | null {
 
 function installed(): string | null {
   try {
-    return dirname(createRequire(import.meta.url).resolve('stet/package.json')) + sep
+    return dirname(createRequire(here).resolve('stet/package.json')) + sep
   } catch {
     return null
   }

@@ -77,7 +77,7 @@ export const routes: readonly Route[] = [
 let document: object | undefined
 
 function openapi(): object {
-  document ??= openapiOf(routes, shapes, packageVersion())
+  document ??= openapiOf(routes, shapes, packageVersion)
   return document
 }
 

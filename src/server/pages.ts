@@ -8,7 +8,7 @@
 import { readdirSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { extname, join, sep } from 'node:path'
-import { packageRoot } from '../core/package.js'
+import { packageRoot, requirePackageRoot } from '../core/package.js'
 
 /** First parts of the paths that pages have. */
 const pages: ReadonlySet<string> = new Set([
@@ -25,10 +25,10 @@ const types: Readonly<Record<string, string>> = {
 
 let known: { readonly folder: string; readonly files: ReadonlySet<string> } | null = null
 
-/** The folder as it was built. */
+/** The folder as it was built. @throws StetError code `not_installed`: there is none beside a bundle */
 function built(): NonNullable<typeof known> {
   if (known !== null) return known
-  const folder = join(packageRoot, 'dist/web/')
+  const folder = join(requirePackageRoot(), 'dist/web/')
   try {
     const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => name.split(sep).join('/'))
     if (names.some((name) => name.startsWith('assets/'))) {
@@ -41,12 +41,14 @@ function built(): NonNullable<typeof known> {
   return { folder: '', files: new Set() }
 }
 
-/** Null: no page and no file of one has this path. */
+/** Null: no page and no file of one has this path. @throws StetError code `not_installed` */
 export async function servePage({ method, url }: Request): Promise<Response | null> {
   if (method !== 'GET' && method !== 'HEAD') return null
   const path = new URL(url).pathname.slice(1)
+  const isPage = pages.has(path.split('/')[0]!)
+  if (packageRoot === null && !isPage) return null
   const { folder, files } = built()
-  const file = files.has(path) ? path : pages.has(path.split('/')[0]!) ? 'index.html' : null
+  const file = files.has(path) ? path : isPage ? 'index.html' : null
   if (file === null || !files.has(file)) return null
   const headers = {
     'content-type': types[extname(file)]!,

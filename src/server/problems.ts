@@ -30,6 +30,7 @@ const statuses: Readonly<Record<string, number>> = {
   timeout: 504,
   no_database: 503,
   closed: 503,
+  not_installed: 503,
   not_available: 501,
   update_rejected: 422,
   query_failed: 422,

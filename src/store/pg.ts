@@ -5,21 +5,30 @@
 import { createRequire } from 'node:module'
 import type pg from 'pg'
 import { parseJson } from '../core/json.js'
-import { isBundled } from '../core/package.js'
+import { packageRoot } from '../core/package.js'
 
 type Driver = Pick<typeof import('pg'), 'Client' | 'Pool' | 'types'>
 
 let loaded: Promise<Driver> | undefined
 
-/** The driver. Loaded when it is first needed; in one go, so that nobody sees the navigator. */
+/** The driver. Loaded when it is first needed. */
 export function loadPg(): Promise<Driver> {
-  // Whoever bundles has to find it in an import.
-  loaded ??= isBundled ? import('pg') : Promise.resolve(load())
+  loaded ??= load()
   return loaded
 }
 
-function load(): Driver {
-  const require = createRequire(import.meta.url)
+async function load(): Promise<Driver> {
+  try {
+    if (packageRoot !== null) return behindNavigator(createRequire(packageRoot))
+  } catch {
+    // It is not there: files of the package may have been copied without what it depends on.
+  }
+  // Whoever bundles has to find it in an import.
+  return import('pg')
+}
+
+/** In one go, so that nobody else sees the navigator. */
+function behindNavigator(require: NodeJS.Require): Driver {
   if ('navigator' in globalThis) return require('pg')
   Object.defineProperty(globalThis, 'navigator', { value: { userAgent: 'Node.js' }, configurable: true })
   try {

@@ -81,7 +81,7 @@ export async function main(argv: readonly string[]): Promise<number> {
 async function createProgram(name: string): Promise<Command> {
   const program = new Command('stet')
     .description('Durable execution for TypeScript on Postgres.')
-    .version(packageVersion(), '-V, --version')
+    .version(packageVersion, '-V, --version')
     .exitOverride()
     // `--version` behind a command is the command's.
     .enablePositionalOptions()

