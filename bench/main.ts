@@ -224,23 +224,26 @@ async function replaySpeed() {
  */
 async function idle() {
   const server = await benchServer({ log_statement: 'all' })
-  const url = await server.database()
-  const stet = new Stet({ url })
-  await stet.migrate()
-  await stet.close()
-  const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
-  const args = [path('../dist/cli/main.js'), 'worker', path('./workflows.ts'), '-d', url]
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] })
-  await started(child)
-  await pause(5_000)
-  const before = server.statements()
-  await pause(60_000)
-  const perSecond = (server.statements() - before) / 60
-  const mb = Number(execFileSync('ps', ['-o', 'rss=', '-p', String(child.pid)], { encoding: 'utf8' })) / 1_000
-  report('idle worker: statements/s', perSecond.toFixed(2), perSecond, { atMost: 0.5 })
-  report('idle worker: memory MB', mb.toFixed(0), mb, { atMost: 90 })
-  await stopWorker(child)
-  await server.stop()
+  try {
+    const url = await server.database()
+    const stet = new Stet({ url })
+    await stet.migrate()
+    await stet.close()
+    const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
+    const args = [path('../dist/cli/main.js'), 'worker', path('./workflows.ts'), '-d', url]
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] })
+    await started(child)
+    await pause(5_000)
+    const before = server.statements()
+    await pause(60_000)
+    const perSecond = (server.statements() - before) / 60
+    const mb = Number(execFileSync('ps', ['-o', 'rss=', '-p', String(child.pid)], { encoding: 'utf8' })) / 1_000
+    report('idle worker: statements/s', perSecond.toFixed(2), perSecond, { atMost: 0.5 })
+    report('idle worker: memory MB', mb.toFixed(0), mb, { atMost: 90 })
+    await stopWorker(child)
+  } finally {
+    await server.stop()
+  }
 }
 
 async function recovery(server: BenchServer) {
