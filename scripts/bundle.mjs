@@ -29,7 +29,7 @@ const reach = {
 /** What is together in one file: what all of these reach, but for what is in a file above. */
 const together = {
   begin: ['begin'],
-  // Apart, so that neither the library loads the command line, nor that the engine.
+  // Apart, so that the library loads no command line, and the command line no engine.
   shared: ['command', 'library'],
   command: ['command'],
   engine: ['engine'],
