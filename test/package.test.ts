@@ -12,6 +12,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
@@ -315,7 +316,7 @@ describe('a server that somebody has bundled', () => {
 const greet = workflow('greet', (ctx, name: string) => ctx.step('greet', () => 'hello ' + name))
 async function main() {
   await using stet = new Stet({ url: process.env.DATABASE_URL })
-  if (process.argv[2] === 'ask') return console.log(typeof (await stet.start(greet, 'bob')).runId)
+  console.log(typeof (await stet.start(greet, 'bob')).runId)
   const worker = stet.worker({ workflows: [greet] })
   await worker.start()
   console.log(await stet.execute(greet, 'bob'))
@@ -373,51 +374,52 @@ main()
     const bundle = await rolldown({ input, transform, platform: 'node', cwd: folder, logLevel: 'silent' })
     await bundle.write({ dir: join(folder, 'dist'), entryFileNames: 'server.rolldown.mjs', codeSplitting: false })
     await withEsbuild('server', 'cjs', { format: 'cjs' })
-    await withEsbuild('server', 'mjs', { format: 'esm' })
-    await withEsbuild('server', 'banner.mjs', { format: 'esm', banner })
+    await withEsbuild('server', 'mjs', { format: 'esm', banner })
     await withEsbuild('pages', 'cjs', { format: 'cjs' })
-    await withEsbuild('pages', 'banner.mjs', { format: 'esm', banner })
+    await withEsbuild('pages', 'mjs', { format: 'esm', banner })
     const outside = /(from |require\()['"](stet|superjson)['"]/
     for (const file of readdirSync(join(folder, 'dist'))) {
       expect(outside.exec(readFileSync(join(folder, 'dist', file), 'utf8')), file).toBeNull()
     }
+    await withEsbuild('server', 'external.mjs', { format: 'esm', external: ['stet'] })
   }, patienceMs)
 
-  test.each(['server.rolldown.mjs', 'server.cjs', 'server.mjs'])(
-    'works where the package is installed: %s',
-    async (file) => {
-      expect((await run(folder, more, process.execPath, `dist/${file}`)).out).toBe('hello bob\n')
+  test(
+    'runs workflows with the package left out',
+    async () => {
+      expect((await run(folder, more, process.execPath, 'dist/server.external.mjs')).out).toBe('string\nhello bob\n')
     },
     patienceMs,
   )
 
-  test.each(['server.rolldown.mjs', 'server.cjs', 'server.banner.mjs'])(
-    'asks anywhere; its worker says what is missing, and what to do: %s',
+  test.each(['server.rolldown.mjs', 'server.cjs', 'server.mjs'])(
+    'asks, with the package beside it and without; runs no workflow, and says what to do: %s',
     async (file) => {
-      const bare = elsewhere(`bare-${file}`, file)
-      expect((await run(bare, more, process.execPath, file, 'ask')).out).toBe('string\n')
-      const { code, err } = await begin(bare, more, process.execPath, file).ended
-      expect(code).toBe(1)
-      expect(err).toContain('Leave "stet" out of the bundle')
-      expect(err).toContain("code: 'not_installed'")
+      for (const place of [join(folder, 'dist'), elsewhere(`bare-${file}`, file)]) {
+        const { code, out, err } = await begin(place, more, process.execPath, file).ended
+        expect([code, out]).toEqual([1, 'string\n'])
+        expect(err).toContain(`stet was bundled into ${realpathSync(join(place, file))}`)
+        expect(err).toContain('Leave "stet" out of the bundle')
+        expect(err).toContain("code: 'bundled'")
+      }
     },
     patienceMs,
   )
 
   test(
-    'takes no other version of the package',
+    'takes nothing from another version of the package',
     async () => {
-      const other = elsewhere('other', 'server.cjs')
-      mkdirSync(join(other, 'node_modules/stet'), { recursive: true })
+      const other = elsewhere('other', 'pages.cjs')
+      mkdirSync(join(other, 'node_modules/stet/dist/web/assets'), { recursive: true })
       writeFileSync(join(other, 'node_modules/stet/package.json'), '{ "name": "stet", "version": "0.0.9" }')
-      const { code, err } = await begin(other, more, process.execPath, 'server.cjs').ended
-      expect(code).toBe(1)
-      expect(err).toContain(`stet ${version} was bundled, and stet 0.0.9 is installed there`)
+      writeFileSync(join(other, 'node_modules/stet/dist/web/index.html'), 'of 0.0.9')
+      const [page] = (await run(other, more, process.execPath, 'pages.cjs')).out.split('\n')
+      expect(page).toMatch(new RegExp(`^503 .*stet ${version} was bundled, and stet 0.0.9 is installed there`))
     },
     patienceMs,
   )
 
-  test.each(['pages.cjs', 'pages.banner.mjs'])(
+  test.each(['pages.cjs', 'pages.mjs'])(
     'shows pages of the package alone: %s',
     async (file) => {
       const there = (await run(folder, more, process.execPath, `dist/${file}`)).out.split('\n')

@@ -14,7 +14,8 @@ declare const joinedVersion: string | undefined
 // A bundler that makes CommonJS may leave `import.meta` empty.
 const here = import.meta.url ? fileURLToPath(import.meta.url) : __filename
 const [, home = null, runsFrom = ''] = /^(.*[\\/])(dist|src)[\\/]/s.exec(here) ?? []
-const isBundled = manifest(home)?.name !== 'stet'
+/** Somebody's bundler has put this into a file of theirs. */
+export const isBundled = manifest(home)?.name !== 'stet'
 const found = isBundled ? installed() : home
 const foundVersion = manifest(found)?.version
 
@@ -35,14 +36,27 @@ export function requirePackageRoot(): string {
 }
 
 /**
+ * Whatever runs workflows asks: the code of workflows is told from stet's own by the files that they are in, to know the
+ * line that asked for an operation and whose timer is one.
+ * @throws StetError code `bundled`
+ */
+export function refuseBundled(): void {
+  if (!isBundled) return
+  throw new StetError(
+    'bundled',
+    `no workflow can run here: stet was bundled into ${here}, and tells your code from its own by their files. Leave "stet" out of the bundle (as external), and install it beside.`,
+  )
+}
+
+/**
  * The file of a module that is a process or a thread of its own, by its path below `src`. One is not given the loader
  * that runs TypeScript: unbuilt, the built file is used.
- * @throws StetError code `not_installed`
+ * @throws StetError code `bundled`
  * @example programFile('cli/programs/replay')
  */
 export function programFile(module: string): string {
-  const folder = isBundled || here.endsWith('.ts') ? 'dist' : runsFrom
-  return join(requirePackageRoot(), folder, `${module}.js`)
+  refuseBundled()
+  return join(requirePackageRoot(), here.endsWith('.ts') ? 'dist' : runsFrom, `${module}.js`)
 }
 
 function manifest(folder: string | null): { readonly name: string; readonly version: string } | null {

@@ -1,13 +1,15 @@
 /** What a process needs before workflow code runs in it. */
 import { installCauses } from './causes.js'
 import { installDeterminism } from './determinism.js'
+import { refuseBundled } from './package.js'
 import { shared } from './state.js'
 
 let installed = false
 
-/** Once. */
+/** Once. @throws StetError code `bundled`: the engine is in somebody's bundle */
 export function installRuntime(): void {
   if (installed) return
+  refuseBundled()
   installed = true
   installCauses()
   installDeterminism(() => shared.current as any)

@@ -5,7 +5,7 @@
 import { createRequire } from 'node:module'
 import type pg from 'pg'
 import { parseJson } from '../core/json.js'
-import { packageRoot } from '../core/package.js'
+import { isBundled } from '../core/package.js'
 
 type Driver = Pick<typeof import('pg'), 'Client' | 'Pool' | 'types'>
 
@@ -13,18 +13,9 @@ let loaded: Promise<Driver> | undefined
 
 /** The driver. Loaded when it is first needed. */
 export function loadPg(): Promise<Driver> {
-  loaded ??= load()
-  return loaded
-}
-
-async function load(): Promise<Driver> {
-  try {
-    if (packageRoot !== null) return behindNavigator(createRequire(packageRoot))
-  } catch {
-    // It is not there: files of the package may have been copied without what it depends on.
-  }
   // Whoever bundles has to find it in an import.
-  return import('pg')
+  loaded ??= isBundled ? import('pg') : Promise.resolve(behindNavigator(createRequire(import.meta.url)))
+  return loaded
 }
 
 /** In one go, so that nobody else sees the navigator. */

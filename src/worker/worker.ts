@@ -138,8 +138,8 @@ export class WorkerLoop implements Worker {
   async start(): Promise<void> {
     if (this.#state === 'running') return
     if (this.#state !== 'new') throw new InvalidInputError('worker.start: the worker was stopped. Make a new one.')
-    this.#state = 'running'
     installRuntime()
+    this.#state = 'running'
     try {
       await this.#store.migrate()
       await declareLimits(this.#store, [...this.#definitions.values()])
