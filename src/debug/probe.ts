@@ -297,7 +297,7 @@ function promisesIn(value: unknown, depth: number): any[] {
   if (types.isPromise(value)) return [value]
   if (depth === 0 || typeof value !== 'object' || value === null) return []
   if (types.isProxy(value) || ArrayBuffer.isView(value)) return []
-  const keys = Array.isArray(value) ? value.slice(0, maxItems).keys() : Object.keys(value)
+  const keys = Array.isArray(value) ? Array(Math.min(value.length, maxItems)).keys() : Object.keys(value)
   return [...keys].flatMap((key) => promisesIn(Object.getOwnPropertyDescriptor(value, key)?.value, depth - 1))
 }
 

@@ -37,8 +37,8 @@ function requireTypeScript(): void {
 }
 
 /**
- * As CommonJS: as a module it takes twice as long. Where a debugger is waited for, a thread of the compiler's would wait for one as
- * well, which never comes.
+ * As CommonJS: as a module it takes twice as long. Where a debugger is waited for, a thread of the compiler's would wait
+ * for one as well, which never comes.
  */
 function loadCompiler(api: 'tsx/esm/api' | 'tsx/cjs/api'): { register: () => unknown } {
   const load = () => createRequire(import.meta.url)(api)
