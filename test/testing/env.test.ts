@@ -419,6 +419,20 @@ describe('a database of its own', () => {
   }
   const databases = (name: string) => onServer('SELECT FROM pg_database WHERE datname = $1', [name])
 
+  /** A connection to a new database; one that is old by its name is gone at once when another test opens one of its own. */
+  const userOf = async (name: string): Promise<pg.Client> => {
+    for (;;) {
+      await onServer(`CREATE DATABASE ${name}`)
+      const client = new pg.Client({ connectionString: Object.assign(new URL(url), { pathname: `/${name}` }).href })
+      try {
+        await client.connect()
+        return client
+      } catch (error) {
+        if ((error as { code?: string }).code !== '3D000') throw error
+      }
+    }
+  }
+
   test('deletes its database', async () => {
     const env = await open({ workflows: [nothing] })
     const { store } = await env.stet.internals()
@@ -434,13 +448,12 @@ describe('a database of its own', () => {
     const nameAt = (ms: number) => `stet_test_${ms.toString(36).padStart(9, '0')}_leftover`
     const [old, fresh] = [nameAt(Date.now() - hour), nameAt(Date.now() - minute)]
     const used = `${nameAt(Date.now() - 2 * hour)}_used`
-    for (const name of [old, fresh, used]) await onServer(`CREATE DATABASE ${name}`)
-    const user = new pg.Client({ connectionString: Object.assign(new URL(url), { pathname: `/${used}` }).href })
-    await user.connect()
+    for (const name of [old, fresh]) await onServer(`CREATE DATABASE ${name}`)
+    const user = await userOf(used)
     await using _env = await open({ workflows: [nothing] })
     expect([await databases(old), await databases(fresh), await databases(used)]).toEqual([0, 1, 1])
     await user.end()
-    for (const name of [fresh, used]) await onServer(`DROP DATABASE ${name} WITH (FORCE)`)
+    for (const name of [fresh, used]) await onServer(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
   })
 
   test('options that cannot be used are refused before anything is made', async () => {
