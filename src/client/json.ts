@@ -1,12 +1,10 @@
 /** Values that runs were given and gave, as plain JSON: for people and for programs that do not know stet. */
-import { encode } from '../core/codec.js'
-import { parseJson } from '../core/json.js'
+import { encode, storedJson } from '../core/codec.js'
 
 /** Any value that stet can store, as JSON: dates and maps in the form in which SQL shows them. */
 export function plain(value: unknown): unknown {
   const text = encode(value, 'the value')
-  if (text === null) return null
-  return text.startsWith('~') ? parseJson(text.slice(2)).json : parseJson(text)
+  return text === null ? null : storedJson(text)
 }
 
 /** For `JSON.stringify`: errors as their name, message, code and cause; large integers as text. */

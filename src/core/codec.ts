@@ -76,6 +76,11 @@ export function decode(text: string | null): unknown {
   }
 }
 
+/** What SQL sees of a payload that no codec has encoded: dates, maps and the like in the form that they were given. */
+export function storedJson(text: string): any {
+  return text.startsWith(tag) ? parseJson(text.slice(tag.length)).json : parseJson(text)
+}
+
 /** The text of anything thrown. Never throws; long texts are cut, causes are kept 8 deep. */
 export function encodeError(error: unknown): string {
   return JSON.stringify(recordError(error))

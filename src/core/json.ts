@@ -69,16 +69,15 @@ function withNames(root: unknown, names: ReadonlyMap<string, string>): unknown {
   return root
 }
 
-/** All of them anew, so that their order stays. To assign to `__proto__` would make no key. */
+/** All of them anew, so that their order stays. */
 function rename(object: object, names: ReadonlyMap<string, string>): void {
   const entries = Object.entries(object)
   for (const [key] of entries) delete object[key as keyof typeof object]
-  for (const [key, value] of entries) {
-    Object.defineProperty(object, names.get(key) ?? key, {
-      value,
-      writable: true,
-      enumerable: true,
-      configurable: true,
-    })
-  }
+  for (const [key, value] of entries) put(object, names.get(key) ?? key, value)
+}
+
+/** Sets an own property, `__proto__` included, without ever touching a prototype. */
+export function put(object: object, key: string, value: unknown): void {
+  if (key !== '__proto__') (object as Record<string, unknown>)[key] = value
+  else Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true })
 }

@@ -14,10 +14,11 @@ declare const joinedVersion: string | undefined
 // A bundler that makes CommonJS may leave `import.meta` empty.
 const here = import.meta.url ? fileURLToPath(import.meta.url) : __filename
 const [, home = null, runsFrom = ''] = /^(.*[\\/])(dist|src)[\\/]/s.exec(here) ?? []
+const own = manifest(home)
 /** Somebody's bundler has put this into a file of theirs. */
-export const isBundled = manifest(home)?.name !== 'stet'
+export const isBundled = own?.name !== 'stet'
 const found = isBundled ? installed() : home
-const foundVersion = manifest(found)?.version
+const foundVersion = (isBundled ? manifest(found) : own)?.version
 
 export const packageVersion = typeof joinedVersion === 'string' ? joinedVersion : (foundVersion ?? 'unknown')
 
@@ -56,7 +57,7 @@ export function refuseBundled(): void {
  */
 export function programFile(module: string): string {
   refuseBundled()
-  return join(requirePackageRoot(), here.endsWith('.ts') ? 'dist' : runsFrom, `${module}.js`)
+  return join(home!, here.endsWith('.ts') ? 'dist' : runsFrom, `${module}.js`)
 }
 
 function manifest(folder: string | null): { readonly name: string; readonly version: string } | null {

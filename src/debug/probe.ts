@@ -63,6 +63,7 @@ interface Paused {
 }
 
 const maxFrames = 12
+const maxDepth = 3
 const maxItems = 20
 const maxLocals = 60
 /** Stops in one turn: a loop over thousands of items is not followed to its end. */
@@ -260,7 +261,7 @@ export function valueText(value: unknown): string {
     if (typeof target === 'function') return `[function ${target.name || 'without a name'}]`
     const text = withoutNotes(target, () =>
       inspect(target, {
-        depth: 3,
+        depth: maxDepth,
         maxArrayLength: maxItems,
         maxStringLength: 300,
         breakLength: Number.POSITIVE_INFINITY,
@@ -278,7 +279,7 @@ export function valueText(value: unknown): string {
 /** What the engine has noted at promises is nobody else's business: it is away while `show` runs. */
 function withoutNotes<T>(value: unknown, show: () => T): T {
   const taken: [any, symbol, unknown][] = []
-  for (const promise of promisesIn(value, 3)) {
+  for (const promise of promisesIn(value, maxDepth)) {
     for (const symbol of Object.getOwnPropertySymbols(promise)) {
       if (!symbol.description?.startsWith('stet.')) continue
       taken.push([promise, symbol, promise[symbol]])

