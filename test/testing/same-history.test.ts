@@ -157,7 +157,8 @@ test('random programs leave the same histories on both stores', async () => {
       expect(got).toEqual(expected)
       for (const [type] of JSON.stringify(got).matchAll(/[A-Z]\w+/g)) seen.add(type)
     }),
-    { numRuns: 40 },
+    // By chance alone one of forty programs is not always sent what it waits for.
+    { numRuns: 40, examples: [[{ do: 'signal', name: 'x', minutes: 0 }, [{ signal: 'x' }]]] },
   )
   // The programs are worth something only if much happens in them.
   for (const type of [
